@@ -1,0 +1,51 @@
+"""One family of exceptions; each knows the exit code of the command that it ends."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RtspikesError(Exception):
+    """Anything that rtspikes refuses or cannot do, in one line: what, the rule, the value, what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(RtspikesError):
+    """A setting, a selector or a command line that breaks a rule."""
+
+    exit_code = 2
+
+
+class SourceError(RtspikesError):
+    """A source that cannot be opened or that failed."""
+
+    exit_code = 3
+
+
+class TransportError(RtspikesError):
+    """A socket that cannot be opened, or whose other side has gone."""
+
+    exit_code = 4
+
+
+class EngineVanished(TransportError):
+    """The engine closed its connection without saying `end`."""
+
+
+class WireError(TransportError):
+    """Bytes from a socket that are not a message of the protocol."""
+
+
+class DataError(RtspikesError):
+    """A file whose content is missing, damaged or contradicts its description."""
+
+    exit_code = 5
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint naming the known word nearest to `word`, or all of them when none is near."""
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(choices)}"

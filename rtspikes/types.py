@@ -1,0 +1,126 @@
+"""What travels along the data path: channels, streams, and the event dtypes, each defined once.
+
+A "spike" here is an unsorted threshold event of one channel until a classifier gives it a unit.
+All dtypes are packed and little-endian, so that a record on the wire, in the log and in memory is the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[Any]
+"""Raw samples, int16 or float32, shape (time, channel), C order."""
+
+SPIKE_DTYPE = np.dtype(
+    [
+        ("id", "<u8"),  # counts up from 0 in the order of (trigger, channel)
+        ("sample", "<i8"),  # absolute index of the peak (of the crossing with align="crossing")
+        ("crossing", "<i8"),  # absolute index of the trigger
+        ("time", "<f8"),  # LSL clock, s, of `sample`
+        ("channel", "<u4"),  # position in the stream
+        ("unit", "<i4"),  # -1: unsorted
+        ("amplitude_uv", "<f4"),  # filtered signal at `sample`, signed
+        ("threshold_uv", "<f4"),  # the threshold that was crossed, signed
+    ]
+)
+
+CROSSING_DTYPE = np.dtype(
+    [
+        ("id", "<u8"),
+        ("crossing", "<i8"),
+        ("time", "<f8"),  # LSL clock, s, of `crossing`
+        ("channel", "<u4"),
+        ("value_uv", "<f4"),  # filtered signal at the crossing, signed
+        ("threshold_uv", "<f4"),
+    ]
+)
+
+REJECTED_DTYPE = np.dtype(
+    [
+        ("id", "<u8"),
+        ("crossing", "<i8"),
+        ("time", "<f8"),  # LSL clock, s, of `crossing`
+        ("channel", "<u4"),
+        ("reason", "<u4"),  # RejectReason
+        ("threshold_uv", "<f4"),
+    ]
+)
+
+GAP_DTYPE = np.dtype(
+    [
+        ("sample", "<i8"),  # first absolute index that is missing
+        ("lost", "<i8"),  # samples missing, on every channel; 0 for a seam
+        ("time", "<f8"),  # LSL clock, s, of `sample`
+        ("cause", "<u4"),  # GapCause
+    ]
+)
+
+THRESHOLD_DTYPE = np.dtype(
+    [
+        ("sample", "<i8"),  # in force from this absolute index on
+        ("channel", "<u4"),
+        ("sigma_uv", "<f4"),  # noise level; NaN when it was not estimated
+        ("negative_uv", "<f4"),  # threshold for falling crossings; NaN: none
+        ("positive_uv", "<f4"),  # threshold for rising crossings; NaN: none
+    ]
+)
+
+
+class RejectReason(IntEnum):
+    """Why an event that got an id is not a spike."""
+
+    CUT = 1  # a gap or the end came before its peak search was complete
+
+
+class GapCause(IntEnum):
+    """Why samples are missing between two segments."""
+
+    SOURCE = 1  # the source said so
+    OVERRUN = 2  # the ring was full: detection was slower than the live source
+    SEAM = 3  # a file's end joined to its start by --loop; nothing is missing
+
+
+ChannelKind = Literal["electrode", "reference", "ground", "aux", "trigger", "unconnected"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """One channel of a stream; `gain_uv` and `offset_uv` give µV = raw · gain_uv + offset_uv."""
+
+    label: str
+    position: int
+    kind: ChannelKind = "electrode"
+    electrode: str | None = None
+    well: str | None = None
+    x_um: float | None = None
+    y_um: float | None = None
+    gain_uv: float = 1.0
+    offset_uv: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream's layout; constant for a session."""
+
+    uri: str
+    rate_hz: float
+    dtype: Literal["int16", "float32"]
+    channels: tuple[ChannelInfo, ...]
+    live: bool  # live: nothing waits; paced: the writer waits for its readers
+    n_samples: int | None = None  # where the length is known
+    facts: dict[str, Any] = field(default_factory=dict)  # what the source adds: unit text, conversions, rails
+
+    @property
+    def n_channels(self) -> int:
+        """Channels in the stream, of any kind."""
+        return len(self.channels)
+
+    @property
+    def labels(self) -> list[str]:
+        """Channel labels in stream order."""
+        return [c.label for c in self.channels]
