@@ -50,31 +50,25 @@ class SampleClock:
 
     def __init__(self, rate_hz: float) -> None:
         self.rate_hz = rate_hz
-        self._samples: list[int] = []
-        self._times: list[float] = []
+        self.anchors: tuple[tuple[int, float], ...] = ()
+        """(sample, LSL seconds) pairs, ascending; replaced, never changed, so that another thread may read it."""
 
     def anchor(self, sample: int, time_s: float) -> None:
         """Start a clock segment: `sample` happened at `time_s`. Anchors come in rising sample order."""
-        if self._samples and sample <= self._samples[-1]:
-            raise ValueError(f"clock anchors must rise, got sample {sample} after {self._samples[-1]}")
-        self._samples.append(int(sample))
-        self._times.append(float(time_s))
-
-    @property
-    def anchors(self) -> list[tuple[int, float]]:
-        """The (sample, LSL seconds) pairs so far."""
-        return list(zip(self._samples, self._times, strict=True))
+        if self.anchors and sample <= self.anchors[-1][0]:
+            raise ValueError(f"clock anchors must rise, got sample {sample} after {self.anchors[-1][0]}")
+        self.anchors = (*self.anchors, (int(sample), float(time_s)))
 
     def times(self, samples: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the LSL seconds, float64, of absolute indices of any shape."""
-        if not self._samples:
+        """Return the LSL seconds, float64, of absolute indices (n,); NaN before the first anchor is known."""
+        anchors = self.anchors
+        if not anchors:
             return np.full(np.shape(samples), np.nan)
-        if len(self._samples) == 1:
-            return self._times[0] + (samples - self._samples[0]) / self.rate_hz
-        segment = np.maximum(np.searchsorted(self._samples, samples, side="right") - 1, 0)
-        start = np.asarray(self._samples)[segment]
-        return np.asarray(self._times)[segment] + (samples - start) / self.rate_hz
+        starts = np.array([s for s, _ in anchors], np.int64)
+        seconds = np.array([t for _, t in anchors])
+        segment = np.maximum(np.searchsorted(starts, samples, side="right") - 1, 0)
+        return np.asarray(seconds[segment] + (samples - starts[segment]) / self.rate_hz)
 
     def time(self, sample: int) -> float:
         """Return the LSL seconds of one absolute index."""
-        return float(self.times(np.int64(sample)))  # type: ignore[arg-type]
+        return float(self.times(np.array([sample], np.int64))[0])

@@ -141,7 +141,7 @@ class Detector:
         """
         blocks = list(blocks)
         stride = prime_stride(self.info.rate_hz, INITIAL_ROW_RATE_HZ)
-        base = self._first // stride
+        base = blocks[0][1] // stride
         last = blocks[-1][1] + len(blocks[-1][0])
         rows = NoiseRows(self._shape[0], (last - 1) // stride + 1 - base, self._shape[1], stride)
         rows.begin(base)

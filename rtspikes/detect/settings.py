@@ -21,12 +21,14 @@ class FilterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     order: Annotated[
         int, Meta(ge=1, le=8, description="order of the Butterworth high-pass and of the low-pass")
     ] = 1
-    highpass_order: Annotated[
-        int | None, Meta(ge=0, le=8, description="order of the high-pass alone (0: no high-pass); default: order")
-    ] = None
-    lowpass_order: Annotated[
-        int | None, Meta(ge=0, le=8, description="order of the low-pass alone (0: no low-pass); default: order")
-    ] = None
+    highpass_order: (
+        Annotated[int, Meta(ge=0, le=8, description="order of the high-pass alone (0: no high-pass); default: order")]
+        | None
+    ) = None
+    lowpass_order: (
+        Annotated[int, Meta(ge=0, le=8, description="order of the low-pass alone (0: no low-pass); default: order")]
+        | None
+    ) = None
 
 
 class NoiseSettings(Struct, frozen=True, forbid_unknown_fields=True):

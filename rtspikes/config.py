@@ -1,0 +1,198 @@
+"""Configuration: one TOML file, the same keys with `--set a.b=c`, every one checked and documented."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from rtspikes.detect.settings import ChannelRule, DetectSettings
+from rtspikes.errors import ConfigError, DataError, nearest
+from rtspikes.sources.settings import SourceSettings
+from rtspikes.types import StreamInfo
+from rtspikes.wire.settings import PublishSettings
+
+
+class RingSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The memory between source and detection."""
+
+    seconds: Annotated[float, Meta(gt=0, le=3600, description="length (s) of the ring")] = 4.0
+    max_mib: Annotated[float, Meta(gt=0, description="size (MiB) that the ring never exceeds")] = 1024.0
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of a run."""
+
+    source: SourceSettings = SourceSettings()
+    detect: DetectSettings = DetectSettings()
+    channels: Annotated[
+        tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")
+    ] = ()
+    ring: RingSettings = RingSettings()
+    publish: PublishSettings = PublishSettings()
+    session: Annotated[
+        dict[str, Any], Meta(description="free keys, kept in the log: culture, div, treatment, experimenter …")
+    ] = {}
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file (None: defaults) and apply `key=value` overrides; raise ConfigError for what does not fit."""
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}") from None
+    for override in overrides:
+        _set(tree, override)
+    return config_from(tree)
+
+
+def config_from(tree: Mapping[str, Any]) -> Config:
+    """Return the configuration in a tree of TOML tables; raise ConfigError for unknown keys and wrong values."""
+    for path, known in _unknown_keys(tree, Config, ""):
+        raise ConfigError(f"unknown key {path!r}; {nearest(path, known)}")
+    try:
+        return msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        key = where.rstrip("`").replace("[...]", "")
+        raise ConfigError(f"{key or 'configuration'}: {what}, got {_value_at(tree, where.rstrip('`'))}") from None
+
+
+def resolve_settings(settings: Config | DetectSettings | Mapping[str, Any] | str | Path | None) -> Config:
+    """Return a Config from what a Python caller may give: nothing, a Config, DetectSettings, TOML tables or a file."""
+    if settings is None:
+        return Config()
+    if isinstance(settings, Config):
+        return settings
+    if isinstance(settings, DetectSettings):
+        return Config(detect=settings)
+    if isinstance(settings, str | Path):
+        return load_config(Path(settings))
+    return config_from(settings)
+
+
+def noise_from_file(config: Config, info: StreamInfo) -> NDArray[np.float32] | None:
+    """Return σ (channels,) in µV from `detect.noise.file`; None in the other modes.
+
+    Raises ConfigError or DataError when the file is missing, no object of numbers > 0, or does not name exactly the
+    stream's electrodes.
+    """
+    noise = config.detect.noise
+    if noise.mode != "file":
+        return None
+    if noise.file is None:
+        raise ConfigError('detect.noise.file must name a JSON file with detect.noise.mode = "file"')
+    try:
+        values = json.loads(Path(noise.file).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"detect.noise.file: cannot read {noise.file}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{noise.file} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise DataError(f"{noise.file} must hold an object of σ (µV) by channel label")
+    labels = [c.label for c in info.channels if c.kind == "electrode"]
+    for label in [*(x for x in labels if x not in values), *(x for x in values if x not in labels)]:
+        raise DataError(f"{noise.file} must name exactly this stream's electrodes; {label!r} is in only one of the two")
+    sigma = np.zeros(info.n_channels, np.float32)
+    for channel in info.channels:
+        value = values.get(channel.label, 1.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise DataError(f"{noise.file}: σ must be a number > 0 (µV), got {value!r} for {channel.label!r}")
+        sigma[channel.position] = value
+    return sigma
+
+
+def documented_keys(of: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield (key, default, description) of every setting, in the order of the file."""
+    hints = typing.get_type_hints(of, include_extras=True)
+    for field in msgspec.structs.fields(of):
+        inner, description = _unwrap(hints[field.name])
+        key = f"{prefix}{field.name}"
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            yield from documented_keys(inner, key + ".")
+        elif key == "channels":
+            yield from documented_keys(ChannelRule, "channels[].")
+        else:
+            required = field.default in (msgspec.NODEFAULT, msgspec.UNSET)
+            yield key, "" if required else _toml(field.default), description
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set wants KEY=VALUE, for example detect.threshold=4.5, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = tree
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {key}: {part!r} is a value, not a table of settings")
+    table[parts[-1]] = value
+
+
+def _unwrap(hint: Any) -> tuple[Any, str]:
+    """Return a setting's type without its annotation and union partners, and its description."""
+    description = ""
+    if typing.get_origin(hint) is Annotated:
+        description = next((m.description or "" for m in hint.__metadata__ if isinstance(m, Meta)), "")
+        hint = hint.__origin__
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        parts = [_unwrap(a) for a in typing.get_args(hint) if a not in (type(None), msgspec.UnsetType)]
+        description = description or next((d for _, d in parts if d), "")
+        if len(parts) == 1:
+            hint = parts[0][0]
+    return hint, description
+
+
+def _unknown_keys(tree: Any, of: type, prefix: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (dotted key, known dotted keys beside it) of every key of `tree` that `of` does not have."""
+    if not isinstance(tree, Mapping):
+        return
+    hints = typing.get_type_hints(of, include_extras=True)
+    known = [prefix + f.name for f in msgspec.structs.fields(of)]
+    for key, value in tree.items():
+        if key not in hints:
+            everywhere = [k for k, _, _ in documented_keys()]
+            yield prefix + key, [k for k in everywhere if k.rpartition(".")[2] == key] or known
+            continue
+        inner, _ = _unwrap(hints[key])
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            yield from _unknown_keys(value, inner, f"{prefix}{key}.")
+        elif prefix + key == "channels" and isinstance(value, list):
+            for rule in value:
+                yield from _unknown_keys(rule, ChannelRule, "channels.")
+
+
+def _value_at(tree: Any, path: str) -> str:
+    """Return the value that a msgspec error path such as `detect.threshold` or `channels[...].sign` points to."""
+    at: Any = tree
+    for part in path.split("."):
+        name = part.partition("[")[0]
+        if isinstance(at, list):
+            at = next((x.get(name) for x in at if isinstance(x, Mapping) and name in x), None)
+        elif isinstance(at, Mapping):
+            at = at.get(name)
+    return repr(at)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    return "" if value is None else json.dumps(value, ensure_ascii=False)

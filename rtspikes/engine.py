@@ -1,0 +1,427 @@
+"""The engine: the one file that knows every stage.
+
+    source ─▶ ring ─▶ detector ─▶ publisher
+    └ acquiring ┘ └─ processing thread ────┘
+
+Threads, and what each owns:
+
+- acquiring: the source from `start` on, and the ring's writing end.
+- processing: the ring's leased reader, the detector, the publisher's socket, and the counters in `status`.
+- the caller's: opens and closes everything, waits, and hands Ctrl-C on by `stop` or `abort`.
+
+They share the ring (see there), `SampleClock` and `status` (replaced, never changed) and one condition, `_moved`, that
+each notifies when it has moved the ring. Nothing else is queued. Every wait has a timeout; the first exception of either
+thread ends the run and is raised by `wait`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.clock import Clock, LslClock, SampleClock
+from rtspikes.config import Config, noise_from_file
+from rtspikes.detect.detector import Detector, Events
+from rtspikes.errors import ConfigError
+from rtspikes.meters import Percentiles
+from rtspikes.protocols import Pull, Source
+from rtspikes.ring import Block, LeasedReader, Ring, Segment
+from rtspikes.sources import open_source
+from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE, GapCause
+from rtspikes.wire.messages import (
+    event_messages,
+    gap_table,
+    session_facts,
+    table_messages,
+    threshold_messages,
+)
+from rtspikes.wire.publish import Aborted, Publisher
+
+LARGEST_BLOCK = 4096
+"""Samples that are detected and published at a time: bounds latency while a backlog is caught up."""
+
+STATUS_INTERVAL_S = 1.0
+
+WAIT_S = 0.05
+"""How long a paced source waits for room before it looks again."""
+
+FEW_ROWS = 100
+"""A first noise level that rests on fewer values (± 12 %) is told to be weak."""
+
+NO_CROSSINGS = np.zeros(0, CROSSING_DTYPE)
+NO_SPIKES = np.zeros(0, SPIKE_DTYPE)
+
+
+class Engine:
+    """Runs one stream from its source to the publisher.
+
+    Use as a context manager: entering opens the source, compiles or loads the kernels and binds the endpoint; then
+    `start`, and `wait` until it ends. `source` stands in for the one that the configuration names.
+    """
+
+    def __init__(self, config: Config, *, source: Source | None = None, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or LslClock()
+        self._source = source or open_source(config.source, self._clock)
+        self._stop, self._abort, self._acquired = threading.Event(), threading.Event(), threading.Event()
+        self._done = threading.Event()
+        self._moved = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._error: BaseException | None = None
+        self._stamps: deque[tuple[int, float]] = deque(maxlen=4096)
+        self.status: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Open the source, prepare detection, and bind."""
+        self._source.__enter__()
+        try:
+            self._prepare()
+        except BaseException:
+            self._source.__exit__(None, None, None)
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        config, info = self._config, self._source.info
+        if info.n_channels < 1:
+            raise ConfigError(f"source: a stream must have channels, got 0 from {info.uri}")
+        self.info = info
+        self._first = self._source.first_sample
+        sigma = noise_from_file(config, info)
+        self._detector = Detector(info, config.detect, config.channels, self._first, sigma)
+        self._ring = Ring(info.n_channels, info.dtype, self._ring_samples(), self._first)
+        self._reader = LeasedReader(self._ring)
+        self._sample_clock = SampleClock(info.rate_hz)
+        self._publisher = Publisher(config.publish, paced=not info.live, abort=self._abort.is_set)
+        self.endpoint = self._publisher.bind()
+        self.session = self._publisher.session
+        self._publisher.set_info(self._info_fields())
+        self._tick_s = config.publish.tick_ms * 1e-3
+        self._told = {"crossings": self._first, "spikes": self._first}
+        self._reached = dict(self._told)
+        self._told_s = dict.fromkeys(self._told, 0.0)
+        self._learn_until = self._first + self._detector.initial_samples
+        self._counts = {"spikes": 0, "crossings": 0, "rejected": 0, "gaps": 0}
+        self._counts |= {"lost_source": 0, "lost_overrun": 0}
+        self._bad_told = 0
+        self._latency = {"detect": Percentiles(), "publish": Percentiles()}
+        self._begun_s = self._status_s = self._clock.now()
+        self._status_spikes = 0
+
+    def _ring_samples(self) -> int:
+        """Return the ring's capacity; raise ConfigError when the held start does not fit."""
+        settings, info = self._config.ring, self.info
+        frame = np.dtype(info.dtype).itemsize * info.n_channels
+        capacity = min(round(settings.seconds * info.rate_hz), int(settings.max_mib * 2**20 / frame))
+        need = self._detector.initial_samples + LARGEST_BLOCK
+        if capacity < need:
+            raise ConfigError(
+                f"the ring must hold {need} samples (detect.noise.initial_s and one block), "
+                f"but ring.seconds = {settings.seconds:g} and ring.max_mib = {settings.max_mib:g} allow {capacity}; "
+                f"raise them, or lower detect.noise.initial_s"
+            )
+        return capacity
+
+    def _info_fields(self) -> dict[str, Any]:
+        now = self._clock.now()
+        return {
+            **session_facts(self.info, self._detector, self._config.channels),
+            "stream": self._config.publish.stream,
+            "endpoint": self.endpoint,
+            "first_sample": self._first,
+            "clock": {"lsl_s": now, "utc": datetime.now(UTC).isoformat()},
+            "clock_anchors": [list(a) for a in self._sample_clock.anchors],
+            "session_keys": self._config.session,
+        }
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """End both threads and close everything; after an error or `abort`, without waiting for subscribers."""
+        if kind is not None:
+            self.abort()
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+        self._publisher.close(at_once=self._abort.is_set())
+        self._source.__exit__(kind, error, trace)
+
+    def start(self) -> None:
+        """Begin to serve subscribers; samples come once `release` lets them."""
+        self._thread("processing", self._process)
+
+    @property
+    def subscribers(self) -> int:
+        """Subscribers that are there and know the session."""
+        return self._publisher.informed
+
+    def release(self) -> None:
+        """Let the samples come."""
+        self._thread("acquiring", self._acquire)
+
+    def stop(self) -> None:
+        """End the source; what was received is still detected and published."""
+        self._stop.set()
+        self._source.cancel()
+        if len(self._threads) < 2:
+            self._acquired.set()
+
+    def abort(self) -> None:
+        """End at once, even while a subscriber is waited for."""
+        self._abort.set()
+        self.stop()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return True when the run has ended within `timeout_s`; raise what ended it if that was an error."""
+        ended = self._done.wait(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return ended
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                target()
+            except Aborted:
+                self.stop()
+            except BaseException as error:
+                self._error = self._error or error
+                self.abort()
+            finally:
+                if name == "processing":
+                    self._done.set()
+
+        thread = threading.Thread(target=run, name=f"rtspikes-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    # acquiring thread
+
+    def _acquire(self) -> None:
+        try:
+            self._source.start()
+            discard = np.empty((LARGEST_BLOCK, self.info.n_channels), self.info.dtype)
+            while not self._stop.is_set():
+                room = self._ring.reserve(self._ring.capacity)
+                if len(room):
+                    pull = self._source.pull(room)
+                    self._commit(pull)
+                elif self.info.live:
+                    pull = self._source.pull(discard)
+                    self._discard(pull)
+                else:
+                    with self._moved:
+                        self._moved.wait(WAIT_S)
+                    continue
+                with self._moved:
+                    self._moved.notify_all()
+                if pull.ended:
+                    break
+        finally:
+            self._acquired.set()
+
+    def _commit(self, pull: Pull) -> None:
+        """Enter a pull into the ring, hole by hole."""
+        at = 0
+        for hole in pull.holes:
+            self._ring.commit(hole.offset - at)
+            self._ring.skip(hole.lost, hole.cause)
+            at = hole.offset
+            if at == 0:
+                self._anchor(pull)
+        if not pull.holes or pull.holes[0].offset:
+            self._anchor(pull)
+        self._ring.commit(pull.n - at)
+        if pull.n:
+            self._stamps.append((self._ring.next_sample, self._clock.now()))
+
+    def _anchor(self, pull: Pull) -> None:
+        if pull.time_s is not None:
+            self._sample_clock.anchor(self._ring.next_sample, pull.time_s)
+
+    def _discard(self, pull: Pull) -> None:
+        """Tell the ring of samples that found no room."""
+        for hole in pull.holes:
+            self._ring.skip(hole.lost, hole.cause)
+        if pull.n:
+            self._ring.skip(pull.n, GapCause.OVERRUN)
+
+    # processing thread
+
+    def _process(self) -> None:
+        learned = self._detector.initial_samples == 0
+        while not self._abort.is_set():
+            self._publisher.poll()
+            ended = self._acquired.is_set()  # read before the ring: what is in it then is all there will be
+            seen = self._ring.written
+            learned = learned or self._learn(ended)
+            block = self._reader.next(LARGEST_BLOCK) if learned else None
+            if block is not None:
+                self._detect(block)
+                self._reader.release()
+                with self._moved:
+                    self._moved.notify_all()
+            elif ended:
+                break
+            else:
+                self._idle(seen)
+            self._tick()
+        if not self._abort.is_set():
+            self._finish()
+
+    def _idle(self, seen: int) -> None:
+        """Wait until the source has brought something, at most until the next tick."""
+        due_s = min(self._told_s.values()) + self._tick_s - self._clock.now()
+        with self._moved:
+            if self._ring.written == seen and not self._acquired.is_set():
+                self._moved.wait(max(due_s, 1e-4))
+
+    def _learn(self, ended: bool) -> bool:
+        """Learn the first noise level once the held start is complete, or from all there is; tell whether it is known."""
+        if self._ring.next_sample < self._learn_until and not ended:
+            return False
+        blocks = []
+        while (block := self._reader.next(LARGEST_BLOCK)) is not None and block.first < self._learn_until:
+            blocks.append((block.samples[: self._learn_until - block.first], block.first))
+        self._reader.rewind()
+        if blocks:
+            rows = self._detector.learn(blocks)
+            if rows < FEW_ROWS:
+                n = sum(len(samples) for samples, _ in blocks)
+                self._notice("short_start", f"the noise level was learnt from {n} samples only", n)
+            return True
+        if block is not None:  # a gap swallowed the start: learn from what follows it
+            self._learn_until = block.first + self._detector.initial_samples
+        return False
+
+    def _detect(self, block: Block) -> None:
+        for gap in block.gaps:
+            self._gap(gap)
+        acquired_s = self._acquired_at(block.first + len(block.samples))
+        events = self._detector.process(block.samples, block.first, restart=bool(block.gaps))
+        detected_s = self._clock.now()
+        self._latency["detect"].add(detected_s - acquired_s)
+        self._emit(events, acquired_s, detected_s)
+        self._latency["publish"].add(self._clock.now() - detected_s)
+
+    def _acquired_at(self, sample: int) -> float:
+        """Return when the sample before `sample` came in."""
+        while self._stamps:
+            end, stamp = self._stamps[0]
+            if end >= sample:
+                return stamp
+            self._stamps.popleft()
+        return self._clock.now()
+
+    def _gap(self, gap: Segment) -> None:
+        first, cause = gap.sample - gap.lost, gap.cause or GapCause.SOURCE
+        self._counts["gaps"] += 1
+        self._counts["lost_overrun" if cause is GapCause.OVERRUN else "lost_source"] += gap.lost
+        for fields in table_messages(gap_table(first, gap.lost, self._sample_clock.time(first), cause)):
+            self._send("gaps", fields)
+
+    def _emit(self, events: Events, acquired_s: float, detected_s: float) -> None:
+        """Publish what a block brought; empty messages only when a tick is due."""
+        stages = {"t_acquired": acquired_s, "t_detected": detected_s}
+        times = self._sample_clock.times
+        events.crossings["time"] = times(events.crossings["crossing"])
+        events.spikes["time"] = times(events.spikes["sample"])
+        events.rejected["time"] = times(events.rejected["crossing"])
+        for update in events.thresholds:
+            for fields in threshold_messages(update):
+                self._send("thresholds", fields | stages)
+        self._reached = {"crossings": events.crossings_to, "spikes": events.spikes_to}
+        if len(events.crossings):
+            self._send_events("crossings", events.crossings, None, stages)
+        if len(events.spikes):
+            self._send_events("spikes", events.spikes, events.waveforms, stages)
+        for fields in table_messages(events.rejected):
+            self._send("rejected", fields | stages)
+        self._counts["rejected"] += len(events.rejected)
+
+    def _send_events(
+        self,
+        kind: str,
+        table: NDArray[np.void],
+        waveforms: NDArray[np.float32] | None,
+        stages: dict[str, float],
+    ) -> None:
+        to = self._reached[kind]
+        for fields in event_messages(table, self._told[kind], to, waveforms):
+            self._send(kind, fields | stages)
+        self._told[kind], self._told_s[kind] = to, self._clock.now()
+        self._counts[kind] += len(table)
+
+    def _tick(self, always: bool = False) -> None:
+        """Say "nothing so far" where nothing was said for a tick; once a second, tell how the run goes."""
+        now = self._clock.now()
+        stages = {"t_acquired": now, "t_detected": now}
+        if always or now - self._told_s["crossings"] >= self._tick_s:
+            self._send_events("crossings", NO_CROSSINGS, None, stages)
+        if always or now - self._told_s["spikes"] >= self._tick_s:
+            no_waveforms = np.zeros((0, self._detector.pre + self._detector.post), np.float32)
+            self._send_events("spikes", NO_SPIKES, no_waveforms, stages)
+        if always or now - self._status_s >= STATUS_INTERVAL_S:
+            self._send_status(now)
+
+    def _send_status(self, now: float) -> None:
+        counts = self._counts
+        elapsed_s = max(now - self._status_s, 1e-9)
+        bad = int(self._detector.bad_samples.sum())
+        if bad > self._bad_told:
+            channels = np.flatnonzero(self._detector.bad_samples)
+            labels = ", ".join(self.info.channels[c].label for c in channels[:8])
+            self._notice(
+                "bad_samples",
+                f"{bad - self._bad_told} samples were NaN, infinite or no voltage and were held; channels so far: "
+                f"{labels}{' …' if len(channels) > 8 else ''}",
+                bad - self._bad_told,
+            )
+            self._bad_told = bad
+        self.status = {
+            "elapsed_s": round(now - self._begun_s, 3),
+            "to_sample": self._told["crossings"],
+            "signal_s": round((self._told["crossings"] - self._first) / self.info.rate_hz, 3),
+            "spikes_per_s": round((counts["spikes"] - self._status_spikes) / elapsed_s, 1),
+            "counts": dict(counts),
+            "bad_samples": bad,
+            "settling_samples": self._detector.settling_total,
+            "ring_fill": round(self._ring.fill, 4),
+            "subscribers": self._publisher.subscribers,
+            "bad_upstream": self._publisher.bad_upstream,
+            "waited_for_subscribers_s": round(self._publisher.waited_s, 3),
+            "latency_ms": {stage: figures.summary_ms() for stage, figures in self._latency.items()},
+            "source": self._source.status(),
+        }
+        self._status_s, self._status_spikes = now, counts["spikes"]
+        self._send("status", self.status)
+
+    def _notice(self, cause: str, text: str, count: int) -> None:
+        self._send("notices", {"cause": cause, "text": text, "count": count, "sample": self._told["crossings"]})
+
+    def _send(self, kind: str, fields: dict[str, Any]) -> None:
+        self._publisher.send(kind, fields | {"t_sent": self._clock.now()})
+
+    def _finish(self) -> None:
+        """Tell the last gap, end the pending events, and say `end` with the last number of each kind."""
+        for gap in self._ring.gaps_at(self._ring.written):
+            self._gap(gap)
+        now = self._clock.now()
+        self._emit(self._detector.finish(), now, now)
+        self._tick(always=True)
+        self._send(
+            "end",
+            {
+                "reason": "stopped" if self._stop.is_set() else "end of source",
+                "to_sample": self._told["crossings"],
+                "counts": dict(self._counts),
+                "last_seq": self._publisher.last_seqs(),
+            },
+        )

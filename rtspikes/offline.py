@@ -1,0 +1,117 @@
+"""Offline detection: the detector of the live path, fed from a file or an array instead of a ring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rtspikes.clock import SampleClock
+from rtspikes.config import Config, noise_from_file, resolve_settings
+from rtspikes.detect.detector import Detector, Events
+from rtspikes.detect.settings import DetectSettings
+from rtspikes.errors import ConfigError
+from rtspikes.sources.formats import Recording, open_recording
+from rtspikes.types import ChannelInfo, Samples, StreamInfo
+
+BLOCK = 8192
+"""Samples in memory at a time."""
+
+
+class ArrayRecording:
+    """An array (time, channels) of int16 or float32 in the form of a recording."""
+
+    def __init__(self, samples: ArrayLike, rate_hz: float | None, uv_per_unit: float | None) -> None:
+        array = np.asarray(samples)
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        if array.ndim != 2 or not array.size or array.dtype not in (np.int16, np.float32):
+            raise ConfigError(
+                f"an array must be (time, channels), not empty, of int16, float32 or float64, "
+                f"got shape {array.shape} of {array.dtype}"
+            )
+        if rate_hz is None or not rate_hz > 0:
+            raise ConfigError(f"an array needs its sampling rate: detect(array, settings, rate_hz=…), got {rate_hz}")
+        self._samples = array
+        gain = 1.0 if uv_per_unit is None else uv_per_unit
+        self.info = StreamInfo(
+            uri="array:",
+            rate_hz=float(rate_hz),
+            dtype="int16" if array.dtype == np.int16 else "float32",
+            channels=tuple(ChannelInfo(str(i), i, gain_uv=gain) for i in range(array.shape[1])),
+            live=False,
+            n_samples=len(array),
+        )
+
+    def read(self, start: int, destination: Samples) -> None:
+        """Write the samples [start, start + len(destination)) into `destination`."""
+        destination[:] = self._samples[start : start + len(destination)]
+
+
+def detect(
+    recording: str | Path | ArrayLike,
+    settings: Config | DetectSettings | Mapping[str, Any] | str | Path | None = None,
+    *,
+    rate_hz: float | None = None,
+    uv_per_unit: float | None = None,
+) -> tuple[NDArray[np.void], NDArray[np.float32]]:
+    """Detect the spikes of a whole recording: what a live run on the same samples would publish, byte for byte.
+
+    Parameters
+    ----------
+    recording
+        A file (as for `rtspikes replay`) or an array (time, channels), int16 or float32.
+    settings
+        A Config, DetectSettings, a mapping of the TOML tables (`{"detect": {"threshold": 4}}`), a TOML file, or None
+        for the defaults.
+    rate_hz
+        Sampling rate of an array (Hz).
+    uv_per_unit
+        µV per unit of the samples; for a file it overrides the sidecar, for an array the default is 1.
+
+    Returns
+    -------
+    spikes
+        Structured array of SPIKE_DTYPE, ordered by (crossing, channel); `time` is sample / rate (s).
+    waveforms
+        float32 (spikes, samples), µV of the filtered signal.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For settings that do not fit, and files that cannot be read.
+    """
+    config = resolve_settings(settings)
+    source: Recording
+    if isinstance(recording, str | Path):
+        gain = config.source.uv_per_unit if uv_per_unit is None else uv_per_unit
+        source = open_recording(Path(recording), gain)
+    else:
+        source = ArrayRecording(recording, rate_hz, uv_per_unit)
+    info = source.info
+    detector = Detector(info, config.detect, config.channels, sigma_uv=noise_from_file(config, info))
+    if detector.initial_samples:
+        detector.learn([(_read(source, 0, min(detector.initial_samples, info.n_samples or 0)), 0)])
+    events = [*_events(source, detector), detector.finish()]
+    spikes = np.concatenate([e.spikes for e in events])
+    clock = SampleClock(info.rate_hz)
+    clock.anchor(0, 0.0)
+    spikes["time"] = clock.times(spikes["sample"])
+    return spikes, np.concatenate([e.waveforms for e in events])
+
+
+def _read(source: Recording, start: int, n: int) -> Samples:
+    block = np.empty((n, source.info.n_channels), source.info.dtype)
+    source.read(start, block)
+    return block
+
+
+def _events(source: Recording, detector: Detector) -> Iterator[Events]:
+    total = source.info.n_samples or 0
+    for start in range(0, total, BLOCK):
+        yield detector.process(_read(source, start, min(BLOCK, total - start)), start)

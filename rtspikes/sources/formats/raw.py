@@ -1,0 +1,159 @@
+"""`NAME.raw` + `NAME.json`: little-endian samples, time × channel in C order, with a sidecar that describes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtspikes.errors import DataError
+from rtspikes.types import ChannelInfo, Samples, StreamInfo
+
+STORED_AS = {"int16": "int16", "float32": "float32", "uint16": "int16", "int32": "float32", "float64": "float32"}
+"""Sample type in the file → in the ring."""
+
+UV_PER_UNIT = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microvolts": 1.0, "mv": 1e3, "millivolts": 1e3, "v": 1e6, "volts": 1e6}
+"""Units that need no gain."""
+
+MAX_CHANNELS = 1_000_000
+
+
+class RawRecording:
+    """A memory-mapped recording; raises DataError when file and sidecar do not fit together."""
+
+    def __init__(self, path: Path, uv_per_unit: float | None = None) -> None:
+        self._path = path
+        self._sidecar_path = path.with_suffix(".json")
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        meta = self._sidecar()
+        n_channels = self._whole(meta, "n_channels", 1, MAX_CHANNELS)
+        dtype = meta.get("dtype")
+        if dtype not in STORED_AS:
+            raise self._wrong("dtype", f"one of {', '.join(STORED_AS)}", dtype)
+        if meta.get("byte_order", "little") != "little":
+            raise self._wrong("byte_order", '"little"', meta["byte_order"])
+        frame = np.dtype(dtype).itemsize * n_channels
+        size = path.stat().st_size
+        if size == 0:
+            raise DataError(f"{path}: the file is empty")
+        if size % frame:
+            raise DataError(
+                f"{path}: {size} bytes are not a whole number of frames of {n_channels} × {dtype} ({frame} bytes); "
+                f"correct the sidecar, or cut a torn file to {size - size % frame} bytes"
+            )
+        n_samples = size // frame
+        stated = meta.get("n_samples")
+        if stated is not None and stated != n_samples:
+            raise DataError(
+                f"{path}: the file holds {n_samples} samples but {self._sidecar_path.name} says {stated!r}; the file is "
+                f"truncated or the sidecar belongs to another one: correct n_samples to use it as it is"
+            )
+        self._samples = np.memmap(path, np.dtype(dtype).newbyteorder("<"), "r", shape=(n_samples, n_channels))
+        facts: dict[str, Any] = {"unit": str(meta.get("unit", "")), "sidecar": meta}
+        if STORED_AS[dtype] != dtype:
+            facts["conversion"] = f"{dtype} to {STORED_AS[dtype]}"
+        self._offset = 32768 if dtype == "uint16" else 0
+        self.info = StreamInfo(
+            uri=f"file:{path}",
+            rate_hz=self._number(meta, "sampling_rate_hz", above=0.0),
+            dtype="int16" if STORED_AS[dtype] == "int16" else "float32",
+            channels=self._channels(meta, n_channels, uv_per_unit),
+            live=False,
+            n_samples=n_samples,
+            facts=facts,
+        )
+
+    def read(self, start: int, destination: Samples) -> None:
+        """Write the samples [start, start + len(destination)) into `destination` (n, channels)."""
+        source = self._samples[start : start + len(destination)]
+        if self._offset:
+            np.subtract(source, self._offset, out=destination, casting="unsafe", dtype=np.int32)
+        else:
+            destination[:] = source
+
+    def _wrong(self, key: str, rule: str, value: object) -> DataError:
+        return DataError(f"{self._sidecar_path}: {key} must be {rule}, got {value!r}")
+
+    def _sidecar(self) -> dict[str, Any]:
+        try:
+            meta = json.loads(self._sidecar_path.read_bytes())
+        except FileNotFoundError:
+            raise DataError(
+                f"{self._path}: its sidecar {self._sidecar_path.name} is missing; it must give sampling_rate_hz, "
+                f"n_channels, dtype and gain_to_uv as JSON"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self._sidecar_path}: not JSON ({error})") from None
+        if not isinstance(meta, dict):
+            raise self._wrong("the sidecar", "a JSON object", meta)
+        return meta
+
+    def _whole(self, meta: dict[str, Any], key: str, low: int, high: int) -> int:
+        value = meta.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self._wrong(key, f"a whole number {low} … {high}", value)
+        return value
+
+    def _number(self, meta: dict[str, Any], key: str, above: float | None = None) -> float:
+        value = meta.get(key)
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not good or (above is not None and value is not None and not value > above):
+            raise self._wrong(key, "a finite number" + (f" > {above:g}" if above is not None else ""), value)
+        return float(value)  # type: ignore[arg-type]
+
+    def _list(self, meta: dict[str, Any], key: str, n: int) -> list[Any] | None:
+        value = meta.get(key)
+        if value is not None and (not isinstance(value, list) or len(value) != n):
+            raise self._wrong(key, f"a list of {n} (n_channels)", len(value) if isinstance(value, list) else value)
+        return value
+
+    def _per_channel(self, meta: dict[str, Any], key: str, n: int, default: float) -> list[float]:
+        if isinstance(meta.get(key), list):
+            values = self._list(meta, key, n) or []
+            return [self._number({key: v}, key) for v in values]
+        return [self._number(meta, key) if key in meta else default] * n
+
+    def _channels(self, meta: dict[str, Any], n: int, uv_per_unit: float | None) -> tuple[ChannelInfo, ...]:
+        unit = str(meta.get("unit", "")).strip().lower()
+        if uv_per_unit is not None:
+            gains = [uv_per_unit] * n
+        elif "gain_to_uv" in meta:
+            gains = self._per_channel(meta, "gain_to_uv", n, 1.0)
+        elif unit in UV_PER_UNIT:
+            gains = [UV_PER_UNIT[unit]] * n
+        else:
+            raise DataError(
+                f"{self._sidecar_path}: the unit {meta.get('unit')!r} has no known size and gain_to_uv is missing; add "
+                f"it, or say source.uv_per_unit"
+            )
+        if any(g == 0 or not math.isfinite(g) for g in gains):
+            raise self._wrong("gain_to_uv", "finite and not 0", next(g for g in gains if g == 0 or not math.isfinite(g)))
+        offsets = self._per_channel(meta, "offset_to_uv", n, 0.0)
+        if meta["dtype"] == "uint16":
+            offsets = [o + 32768 * g for o, g in zip(offsets, gains, strict=True)]
+        labels = [str(c) for c in self._list(meta, "channel_ids", n) or range(n)]
+        if len(set(labels)) < n:
+            double = next(x for i, x in enumerate(labels) if x in labels[:i])
+            raise self._wrong("channel_ids", "unique", double)
+        kinds = self._list(meta, "channel_kinds", n) or ["electrode"] * n
+        known = ("electrode", "reference", "ground", "aux", "trigger", "unconnected")
+        for kind in kinds:
+            if kind not in known:
+                raise self._wrong("channel_kinds", f"each one of {', '.join(known)}", kind)
+        wells = self._list(meta, "wells", n) or [None] * n
+        positions = self._list(meta, "positions_um", n) or [(None, None)] * n
+        channels = []
+        for i in range(n):
+            place = positions[i]
+            if not isinstance(place, list | tuple) or len(place) < 2:
+                raise self._wrong("positions_um", "pairs of µm", place)
+            x, y = (None if v is None else self._number({"positions_um": v}, "positions_um") for v in place[:2])
+            well = None if wells[i] is None else str(wells[i])
+            channels.append(
+                ChannelInfo(labels[i], i, kinds[i], None, well, x, y, gain_uv=gains[i], offset_uv=offsets[i])
+            )
+        return tuple(channels)

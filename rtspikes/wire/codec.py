@@ -1,0 +1,173 @@
+"""Messages to bytes and back; every byte that comes in is checked and bounded.
+
+A message is two frames: the topic `KIND/STREAM/`, and a msgpack map. Tables travel as columns: little-endian bytes by
+field name, with their dtype strings beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.errors import WireError
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+
+VERSION = 1
+
+LEVELS_DTYPE = np.dtype([("sigma_uv", "<f4"), ("negative_uv", "<f4"), ("positive_uv", "<f4")])
+"""Columns of `thresholds`, one row per channel."""
+
+TABLES: dict[str, np.dtype[np.void]] = {
+    "spikes": SPIKE_DTYPE,
+    "crossings": CROSSING_DTYPE,
+    "rejected": REJECTED_DTYPE,
+    "gaps": GAP_DTYPE,
+    "thresholds": LEVELS_DTYPE,
+}
+"""Kinds whose messages carry a table."""
+
+KINDS = (*TABLES, "notices", "status", "info", "end")
+
+TARGET_BYTES = 256 * 1024
+"""Tables are split so that a message stays below this."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A message beyond this is refused unread (`info` of 100,000 channels takes about 12 MB)."""
+
+_TOPIC = re.compile(rb"([a-z]{1,16})/([A-Za-z0-9_-]{1,64})/")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A decoded message; `table` is the structured array of a kind in TABLES, `waveforms` (n, samples) float32 µV."""
+
+    kind: str
+    stream: str
+    fields: dict[str, Any]
+    table: NDArray[np.void] | None = None
+    waveforms: NDArray[np.float32] | None = None
+
+    @property
+    def session(self) -> str:
+        """The engine's session."""
+        return str(self.fields["session"])
+
+    @property
+    def seq(self) -> int:
+        """Number of the message within its session and kind, from 0."""
+        return int(self.fields["seq"])
+
+
+def topic(kind: str, stream: str) -> bytes:
+    """Return the topic frame of a kind."""
+    return f"{kind}/{stream}/".encode("ascii")
+
+
+def table_fields(table: NDArray[np.void]) -> dict[str, Any]:
+    """Return a structured array as the map entries `n`, `columns` and `dtypes`."""
+    names = table.dtype.names or ()
+    return {
+        "n": len(table),
+        "columns": {name: table[name].tobytes() for name in names},
+        "dtypes": {name: table.dtype[name].str for name in names},
+    }
+
+
+def rows_per_message(row_bytes: int) -> int:
+    """Return how many table rows of `row_bytes` fit into one message."""
+    return max(1, TARGET_BYTES // row_bytes)
+
+
+Encoded = tuple[int, bytes]
+"""Map entries, packed but not yet numbered: their count and their bytes."""
+
+
+def encode_items(fields: dict[str, Any]) -> Encoded:
+    """Pack map entries on their own, so that what stays the same is packed once."""
+    return len(fields), b"".join(msgpack.packb(part) for entry in fields.items() for part in entry)
+
+
+def encode(head: dict[str, Any], items: Encoded) -> bytes:
+    """Return the msgpack frame of a message: one map of the entries of `head`, then `items`."""
+    n, packed = encode_items(head)
+    count = n + items[0]
+    header: bytes = msgpack.Packer().pack_map_header(count)
+    return header + packed + items[1]
+
+
+def _refuse_extension(code: int, data: bytes) -> None:
+    raise WireError(f"msgpack extension types are not part of the protocol, got type {code}")
+
+
+def decode(frames: Sequence[bytes]) -> Message:
+    """Return the message in `frames`; raise WireError, and nothing else, for anything that is not one."""
+    if len(frames) != 2:
+        raise WireError(f"a message has 2 frames, got {len(frames)}")
+    match = _TOPIC.fullmatch(frames[0][:128])
+    if match is None:
+        raise WireError(f"a topic is KIND/STREAM/, got {bytes(frames[0][:64])!r}")
+    kind, stream = match[1].decode(), match[2].decode()
+    if kind not in KINDS:
+        raise WireError(f"unknown kind {kind!r}; a newer engine may send it: subscribe to known kinds only")
+    if len(frames[1]) > MAX_BYTES:
+        raise WireError(f"a message has {MAX_BYTES} bytes at most, got {len(frames[1])}")
+    try:
+        fields = msgpack.unpackb(frames[1], raw=False, strict_map_key=True, ext_hook=_refuse_extension)
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises its own, ValueError, UnicodeDecodeError and more for bad bytes
+        raise WireError(f"{kind}: not msgpack ({type(error).__name__}: {error})") from None
+    if not isinstance(fields, dict):
+        raise WireError(f"{kind}: the second frame must be a map, got {type(fields).__name__}")
+    if fields.get("v") != VERSION:
+        raise WireError(f"{kind}: protocol version must be {VERSION}, got {fields.get('v')!r}; update rtspikes")
+    _need(kind, fields, "session", str)
+    if _need(kind, fields, "seq", int) < 0:
+        raise WireError(f"{kind}: seq must be ≥ 0, got {fields['seq']}")
+    if kind in ("spikes", "crossings"):
+        if _need(kind, fields, "from_sample", int) > _need(kind, fields, "to_sample", int):
+            raise WireError(f"{kind}: from_sample must be ≤ to_sample")
+    if kind not in TABLES:
+        return Message(kind, stream, fields)
+    table = _table(kind, fields)
+    waveforms = _waveforms(fields, len(table)) if kind == "spikes" else None
+    return Message(kind, stream, fields, table, waveforms)
+
+
+def _need(kind: str, fields: dict[str, Any], key: str, of: type) -> Any:
+    value = fields.get(key)
+    if not isinstance(value, of) or isinstance(value, bool):
+        raise WireError(f"{kind}: {key} must be {of.__name__}, got {value!r:.40}")
+    return value
+
+
+def _table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
+    dtype = TABLES[kind]
+    n = _need(kind, fields, "n", int)
+    columns, dtypes = _need(kind, fields, "columns", dict), _need(kind, fields, "dtypes", dict)
+    if not 0 <= n <= MAX_BYTES:
+        raise WireError(f"{kind}: n must be 0 … {MAX_BYTES}, got {n}")
+    for name in dtype.names or ():
+        column = columns.get(name)
+        if dtypes.get(name) != dtype[name].str:
+            raise WireError(f"{kind}: dtype of {name} must be {dtype[name].str}, got {dtypes.get(name)!r:.40}")
+        if not isinstance(column, bytes) or len(column) != n * dtype[name].itemsize:
+            size = len(column) if isinstance(column, bytes) else column
+            raise WireError(f"{kind}: column {name} must be {n * dtype[name].itemsize} bytes, got {size!r:.40}")
+    table = np.empty(n, dtype)
+    for name in dtype.names or ():
+        table[name] = np.frombuffer(columns[name], dtype[name])
+    return table
+
+
+def _waveforms(fields: dict[str, Any], n: int) -> NDArray[np.float32]:
+    samples, data = _need("spikes", fields, "waveform_samples", int), _need("spikes", fields, "waveforms", bytes)
+    if not 0 <= samples <= MAX_BYTES or len(data) != n * samples * 4:
+        raise WireError(f"spikes: waveforms must be n · waveform_samples · 4 bytes, got {len(data)}")
+    return np.frombuffer(data, "<f4").reshape(n, samples).copy()

@@ -1,0 +1,109 @@
+"""What the messages say: events, thresholds, gaps and the session's facts as map entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.detect.detector import Detector, ThresholdUpdate
+from rtspikes.detect.settings import ChannelRule
+from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, StreamInfo
+from rtspikes.version import __version__
+from rtspikes.wire.codec import LEVELS_DTYPE, rows_per_message, table_fields
+
+
+def event_messages(
+    table: NDArray[np.void],
+    from_sample: int,
+    to_sample: int,
+    waveforms: NDArray[np.float32] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the entries of one `spikes` or `crossings` message, or of several when one would grow too large.
+
+    A part that is not the last ends at the trigger of the next part's first event: all before it are out.
+    """
+    row = table.dtype.itemsize + (0 if waveforms is None else 4 * waveforms.shape[1])
+    most = rows_per_message(row)
+    start = from_sample
+    for i in range(0, max(1, len(table)), most):
+        rest = i + most < len(table)
+        stop = int(table["crossing"][i + most]) if rest else to_sample
+        fields = {"from_sample": start, "to_sample": stop, **table_fields(table[i : i + most])}
+        if waveforms is not None:
+            fields["waveform_samples"] = waveforms.shape[1]
+            fields["waveforms"] = waveforms[i : i + most].tobytes()
+        yield fields
+        start = stop
+
+
+def table_messages(table: NDArray[np.void]) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the messages that carry `table` (`rejected`, `gaps`)."""
+    most = rows_per_message(table.dtype.itemsize)
+    for i in range(0, len(table), most):
+        yield table_fields(table[i : i + most])
+
+
+def threshold_messages(update: ThresholdUpdate) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the `thresholds` messages for all channels, in order."""
+    levels = np.empty(len(update.sigma_uv), LEVELS_DTYPE)
+    levels["sigma_uv"] = update.sigma_uv
+    for name, values in (("negative_uv", update.below_uv), ("positive_uv", update.above_uv)):
+        levels[name] = np.where(np.isinf(values), np.nan, values)
+    most = rows_per_message(levels.dtype.itemsize)
+    for i in range(0, len(levels), most):
+        yield {
+            "sample": update.sample,
+            "first_channel": i,
+            "n_channels": len(levels),
+            **table_fields(levels[i : i + most]),
+        }
+
+
+def gap_table(sample: int, lost: int, time_s: float, cause: GapCause) -> NDArray[np.void]:
+    """Return one gap as a table."""
+    return np.array([(sample, lost, time_s, cause)], GAP_DTYPE)
+
+
+def channel_facts(info: StreamInfo) -> dict[str, list[Any]]:
+    """Return the channels as lists by property, in stream order."""
+    names = ("label", "kind", "electrode", "well", "x_um", "y_um", "gain_uv", "offset_uv")
+    return {name: [getattr(c, name) for c in info.channels] for name in names}
+
+
+def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule, ...]) -> dict[str, Any]:
+    """Return everything constant about the stream and its detection, as `info` carries it."""
+    table = detector.table
+    return {
+        "software": {"name": "rtspikes", "version": __version__},
+        "source": {
+            "uri": info.uri,
+            "live": info.live,
+            "dtype": info.dtype,
+            "n_samples": info.n_samples,
+            **{k: v for k, v in info.facts.items() if k != "sidecar"},
+        },
+        "rate_hz": info.rate_hz,
+        "n_channels": info.n_channels,
+        "channels": channel_facts(info),
+        "detect": msgspec.to_builtins(detector.settings),
+        "channel_rules": msgspec.to_builtins(rules),
+        "enabled": table.enabled.tolist(),
+        "dead_time_samples": table.dead_samples.tolist(),
+        "filter_sections": detector.sections.astype(float).tolist(),
+        "settling_samples": detector.settling,
+        "latency_samples": detector.latency,
+        "snippet_samples": [detector.pre, detector.post],
+        "noise_estimator": "median(|x - median x|) / 0.67448975 of the filtered signal",
+        "units": {
+            "amplitude_uv": "µV of the filtered signal, signed",
+            "threshold_uv": "µV of the filtered signal, signed",
+            "waveforms": "µV of the filtered signal; the row at snippet_samples[0] is the spike's sample",
+            "time": "s on the LSL clock",
+        },
+        "reject_reasons": {str(int(r)): r.name.lower() for r in RejectReason},
+        "gap_causes": {str(int(c)): c.name.lower() for c in GapCause},
+    }

@@ -1,0 +1,161 @@
+"""The publisher: one XPUB socket, numbered messages, and who listens.
+
+Owned by one thread after `bind`. Paced runs wait for a full subscriber (XPUB_NODROP), so nothing is lost; live runs never
+wait: libzmq drops for that subscriber alone, who sees the hole in `seq`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from rtspikes.errors import ConfigError, TransportError
+from rtspikes.wire.codec import KINDS, VERSION, Encoded, encode, encode_items, topic
+from rtspikes.wire.settings import PublishSettings
+
+INFO_INTERVAL_S = 0.1
+"""`info` goes out at most this often, however many subscribe."""
+
+PATIENCE_MS = 50
+"""How long a paced send waits before it looks at `abort` and at new subscribers again."""
+
+LARGEST_UPSTREAM = 1024
+"""Bytes of a subscription; a peer that sends more is cut off."""
+
+
+class Aborted(Exception):
+    """The run was told to stop at once while a send waited for a subscriber."""
+
+
+def check_local(endpoint: str) -> None:
+    """Raise ConfigError unless `endpoint` can be reached from this computer only."""
+    scheme, _, address = endpoint.partition("://")
+    if scheme in ("ipc", "inproc") and address:
+        return
+    if scheme != "tcp" or not _is_loopback(address.rpartition(":")[0].strip("[]")):
+        raise ConfigError(
+            f"publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; "
+            f"other addresses need CURVE keys, which this version does not have"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Publisher:
+    """Publishes one stream's messages under one session."""
+
+    def __init__(self, settings: PublishSettings, paced: bool, abort: Callable[[], bool]) -> None:
+        """`abort` ends a paced send that waits for a subscriber: it raises Aborted once `abort()` is true."""
+        check_local(settings.endpoint)
+        self._settings = settings
+        self._paced = paced
+        self._abort = abort
+        self.session = uuid.uuid4().hex[:16]
+        self.endpoint = settings.endpoint
+        self._seq: Counter[str] = Counter()
+        self._info_topic = topic("info", settings.stream)
+        self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
+        self._info: Encoded | None = None
+        self._info_due = False
+        self._info_sent_s = 0.0
+        self.subscribers = 0
+        self.waited_s = 0.0
+        self.bad_upstream = 0
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+
+    def bind(self) -> str:
+        """Open the socket; return the address with its real port. Raise TransportError when it cannot be had."""
+        socket = self._socket
+        socket.set(zmq.XPUB_VERBOSER, 1)
+        socket.set(zmq.XPUB_NODROP, int(self._paced))
+        socket.set(zmq.SNDHWM, self._settings.high_water_mark)
+        socket.set(zmq.RCVHWM, 10_000)
+        socket.set(zmq.SNDTIMEO, PATIENCE_MS)
+        socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM)
+        socket.set(zmq.TCP_KEEPALIVE, 1)
+        socket.set(zmq.TCP_KEEPALIVE_IDLE, 10)
+        socket.set(zmq.TCP_KEEPALIVE_INTVL, 5)
+        socket.set(zmq.TCP_KEEPALIVE_CNT, 4)
+        address = self.endpoint
+        if address.startswith("tcp://") and address.endswith(":0"):
+            address = address[:-1] + "*"
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            self.close(at_once=True)
+            raise TransportError(
+                f"cannot publish on {self.endpoint}: {error.strerror or error}; another engine may be running there: "
+                f"choose another address with --publish tcp://127.0.0.1:0"
+            ) from None
+        self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+        return self.endpoint
+
+    def set_info(self, fields: dict[str, Any]) -> None:
+        """Set what `info` says and send it to those who already listen."""
+        self._info = encode_items(fields)
+        self._info_due = True
+
+    def poll(self) -> None:
+        """Take in new and lost subscribers; send `info` to the new ones."""
+        while True:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            change, prefix = frames[0][:1], frames[0][1:]
+            if len(frames) > 1 or change not in (b"\x00", b"\x01"):
+                self.bad_upstream += 1
+            elif self._info_topic.startswith(prefix):
+                self.subscribers += 1 if change == b"\x01" else -1
+                self._info_due |= change == b"\x01"
+        now = time.monotonic()
+        if self._info_due and self._info and now - self._info_sent_s >= INFO_INTERVAL_S:
+            self._info_due, self._info_sent_s = False, now
+            self._send("info", self._info)
+
+    def send(self, kind: str, fields: dict[str, Any]) -> None:
+        """Number, encode and send one message."""
+        self._send(kind, encode_items(fields))
+
+    def _send(self, kind: str, items: Encoded) -> None:
+        seq = self._seq[kind]
+        frames = [self._topics[kind], encode({"v": VERSION, "session": self.session, "seq": seq}, items)]
+        begun_s = time.monotonic()
+        while True:
+            try:
+                self._socket.send_multipart(frames)
+                break
+            except zmq.Again:
+                if self._abort():
+                    raise Aborted from None
+            finally:
+                self.waited_s += (now := time.monotonic()) - begun_s
+                begun_s = now
+        self._seq[kind] = seq + 1
+
+    @property
+    def informed(self) -> int:
+        """Subscribers that have been sent `info`."""
+        return 0 if self._info_due else self.subscribers
+
+    def last_seqs(self) -> dict[str, int]:
+        """Return the number of the last message of each kind that was sent."""
+        return {kind: n - 1 for kind, n in self._seq.items()}
+
+    def close(self, at_once: bool = False) -> None:
+        """Close; undelivered messages are kept for `linger_s` unless `at_once`."""
+        linger = 0 if at_once else round(self._settings.linger_s * 1e3 if self._paced else 2000)
+        self._socket.close(linger)
+        self._context.term()

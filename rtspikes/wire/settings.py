@@ -1,0 +1,32 @@
+"""Settings of the publisher."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
+
+
+class PublishSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how events are published."""
+
+    endpoint: Annotated[
+        str, Meta(description="ZeroMQ address to bind, on this computer only; tcp port 0: any free port")
+    ] = DEFAULT_ENDPOINT
+    stream: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the stream's name in topics")
+    ] = "array"
+    tick_ms: Annotated[
+        float, Meta(ge=1, le=1000, description="longest time (ms) between two `crossings` or two `spikes` messages")
+    ] = 10.0
+    high_water_mark: Annotated[
+        int, Meta(ge=10, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
+    ] = 1000
+    wait_subscribers: Annotated[
+        int, Meta(ge=0, le=1000, description="subscribers that must be there before the first sample")
+    ] = 0
+    linger_s: Annotated[
+        float, Meta(ge=0, le=3600, description="longest time (s) that undelivered messages are kept at the end")
+    ] = 30.0
