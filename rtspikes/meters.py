@@ -24,4 +24,4 @@ class Percentiles:
         if not self._count:
             return {}
         p50, p99 = np.percentile(self._values[: self._count], [50, 99])
-        return {"p50": round(p50 * 1e3, 3), "p99": round(p99 * 1e3, 3), "max": round(self._max * 1e3, 3)}
+        return {"p50": round(float(p50) * 1e3, 3), "p99": round(float(p99) * 1e3, 3), "max": round(self._max * 1e3, 3)}

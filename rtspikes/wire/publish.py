@@ -25,6 +25,9 @@ INFO_INTERVAL_S = 0.1
 PATIENCE_MS = 50
 """How long a paced send waits before it looks at `abort` and at new subscribers again."""
 
+NOTABLE_WAIT_S = 1e-3
+"""A send that takes longer has waited for a subscriber."""
+
 LARGEST_UPSTREAM = 1024
 """Bytes of a subscription; a peer that sends more is cut off."""
 
@@ -140,9 +143,8 @@ class Publisher:
             except zmq.Again:
                 if self._abort():
                     raise Aborted from None
-            finally:
-                self.waited_s += (now := time.monotonic()) - begun_s
-                begun_s = now
+        if (took_s := time.monotonic() - begun_s) > NOTABLE_WAIT_S:
+            self.waited_s += took_s
         self._seq[kind] = seq + 1
 
     @property

@@ -1,0 +1,70 @@
+"""How a run goes, on stderr: a bar on a terminal, a plain line per second otherwise."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+import click
+import rich.progress
+from rich.console import Console
+
+from rtspikes.sources.settings import SourceSettings
+from rtspikes.types import StreamInfo
+
+
+class Progress:
+    """Shows each new status once."""
+
+    def __init__(self, info: StreamInfo, source: SourceSettings) -> None:
+        self._total_s: float | None = None
+        if info.n_samples is not None and not source.loop:
+            self._total_s = (source.stop_s or info.n_samples / info.rate_hz) - source.start_s
+        self._shown: dict[str, Any] = {}
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Draw the bar on a terminal."""
+        if sys.stderr.isatty():
+            columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
+            self._bar = rich.progress.Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self._total_s)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, status: dict[str, Any]) -> None:
+        """Show a status if it is another than the last."""
+        if not status or status is self._shown:
+            return
+        self._shown = status
+        if self._bar is not None:
+            self._bar.update(self._task, completed=status["signal_s"], description=status_line(status))
+        else:
+            click.echo(status_line(status), err=True)
+
+
+def status_line(status: dict[str, Any]) -> str:
+    """Return the figures of a `status` message as one line; losses are always there."""
+    counts, latency = status["counts"], status["latency_ms"].get("detect", {})
+    lost = counts["lost_source"] + counts["lost_overrun"]
+    parts = [
+        f"{status['signal_s']:8.1f} s",
+        f"{status['spikes_per_s']:8.1f} spikes/s",
+        f"lost {lost}",
+        f"ring {status['ring_fill']:.0%}",
+        f"subscribers {status['subscribers']}",
+    ]
+    if latency:
+        parts.append(f"detected after p50 {latency['p50']:.2f} p99 {latency['p99']:.2f} ms")
+    lateness = status["source"].get("lateness_ms")
+    if lateness:
+        parts.append(f"replay late p50 {lateness['p50']:.2f} p99 {lateness['p99']:.2f} ms")
+    return "  ".join(parts)

@@ -1,0 +1,201 @@
+"""`run` and `replay`: an engine, its log, and the person in front of it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from rtspikes.cli.children import LogChild
+from rtspikes.cli.progress import Progress
+from rtspikes.config import Config, documented_keys, load_config
+from rtspikes.errors import ConfigError
+from rtspikes.subscribers.log.writer import check_free, session_path
+
+if TYPE_CHECKING:
+    from rtspikes.engine import Engine
+
+LOOK_S = 0.2
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(
+        [
+            click.option("--publish", metavar="ENDPOINT", help="Address to publish on [default: tcp://127.0.0.1:5570]."),
+            click.option("--log", "log_path", type=click.Path(path_type=Path), metavar="PATH",
+                         help="Record the session into the new folder PATH.rtspikes."),
+            click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S",
+                         help="Stop after S seconds."),
+            click.option("--wait-subscribers", type=click.IntRange(min=0), metavar="N",
+                         help="Begin when N subscribers are there."),
+            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                         help="Any setting, for example detect.threshold=4.5 (repeatable)."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("config_path", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.toml]")
+@click.option("--source", metavar="URI", help="The signal, for example file:recording.raw.")
+@click.option("--list-keys", is_flag=True, help="Show every setting with its default and unit, and exit.")
+@_options
+def run(config_path: Path | None, source: str | None, list_keys: bool, overrides: tuple[str, ...], **options: Any) -> int:
+    """Detect spikes in a signal and publish them until it ends.
+
+    Example: rtspikes run --source file:recording.raw --log session1
+    """
+    if list_keys:
+        for key, default, description in documented_keys():
+            click.echo(f"{key:28} {default:24} {description}")
+        return 0
+    extra = {"uri": source} if source is not None else {}
+    return _run(load_config(config_path, overrides), extra, **options)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings (TOML).")
+@click.option("--speed", metavar="1|N|max", help="Multiple of real speed, or max [default: 1].")
+@click.option("--start", type=click.FloatRange(min=0), metavar="S", help="Begin at S seconds.")
+@click.option("--stop", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End at S seconds.")
+@click.option("--loop", is_flag=True, help="Begin again at the end, until stopped.")
+@_options
+def replay(
+    file: Path,
+    config_path: Path | None,
+    speed: str | None,
+    start: float | None,
+    stop: float | None,
+    loop: bool,
+    overrides: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Replay a recording at real speed, as if it came from the rig.
+
+    Example: rtspikes replay recording.raw --speed max --log session1
+    """
+    extra: dict[str, Any] = {"uri": f"file:{file}"}
+    if speed is not None:
+        try:
+            extra["speed"] = "max" if speed == "max" else float(speed)
+        except ValueError:
+            raise ConfigError(f"--speed must be a number > 0 or max, got {speed!r}") from None
+    extra |= {k: v for k, v in (("start_s", start), ("stop_s", stop)) if v is not None}
+    if loop:
+        extra["loop"] = True
+    return _run(load_config(config_path, overrides), extra, **options)
+
+
+def _run(
+    config: Config,
+    source: dict[str, Any],
+    publish: str | None,
+    log_path: Path | None,
+    duration: float | None,
+    wait_subscribers: int | None,
+) -> int:
+    changes = {k: v for k, v in (("endpoint", publish), ("wait_subscribers", wait_subscribers)) if v is not None}
+    config = msgspec.structs.replace(
+        config,
+        source=msgspec.structs.replace(config.source, **source),
+        publish=msgspec.structs.replace(config.publish, **changes),
+    )
+    if log_path is not None:
+        log_path = session_path(log_path)
+        check_free(log_path)
+    with _announced_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
+        from rtspikes.engine import Engine
+    child: LogChild | None = None
+    try:
+        with Engine(config) as engine:
+            if log_path is not None:
+                child = LogChild(engine.endpoint, log_path)
+            with _signals(engine):
+                _supervise(engine, config, child, duration)
+        logged = child.finish(config.publish.linger_s) if child else 0
+    finally:
+        if child is not None:
+            child.kill()
+    _summary(engine, log_path)
+    return logged
+
+
+def _supervise(engine: Engine, config: Config, child: LogChild | None, duration: float | None) -> None:
+    """Begin when all who are waited for are there; show how it goes until the end."""
+    click.echo(f"publishing on {engine.endpoint}", err=True)
+    engine.start()
+    wanted = config.publish.wait_subscribers + (1 if child else 0)
+    while engine.subscribers < wanted and not engine.wait(LOOK_S / 10):
+        if child is not None:
+            child.check_alive()
+    engine.release()
+    begun_s = time.monotonic()
+    with Progress(engine.info, config.source) as progress:
+        while not engine.wait(LOOK_S):
+            progress.show(engine.status)
+            if child is not None:
+                child.tell_if_dead()
+            if duration is not None and time.monotonic() - begun_s >= duration:
+                engine.stop()
+
+
+@contextmanager
+def _signals(engine: Engine) -> Iterator[None]:
+    """Let the first Ctrl-C (or a polite kill) drain the run and the second end it at once."""
+    asked = 0
+
+    def ask(signum: int, frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            engine.stop()
+        else:
+            engine.abort()
+            raise KeyboardInterrupt
+
+    names = [n for n in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, n)]
+    before = {n: signal.signal(getattr(signal, n), ask) for n in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+@contextmanager
+def _announced_if_slow(text: str, after_s: float = 2.0) -> Iterator[None]:
+    timer = threading.Timer(after_s, lambda: click.echo(text, err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _summary(engine: Engine, log_path: Path | None) -> None:
+    status = engine.status
+    counts = status.get("counts", {})
+    lost = counts.get("lost_source", 0) + counts.get("lost_overrun", 0)
+    parts = [
+        f"{counts.get('spikes', 0)} spikes in {status.get('signal_s', 0):g} s of {engine.info.n_channels} channels",
+        f"{lost} samples lost",
+    ]
+    if counts.get("rejected"):
+        parts.append(f"{counts['rejected']} events rejected")
+    if status.get("bad_samples"):
+        parts.append(f"{status['bad_samples']} bad samples held")
+    if log_path is not None:
+        parts.append(f"log: {log_path}")
+    click.echo("; ".join(parts))
+    sys.stdout.flush()

@@ -1,0 +1,105 @@
+"""`export` and `info`: finished things, sessions and recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from rtspikes.errors import DataError
+from rtspikes.sources.formats import open_recording
+from rtspikes.subscribers.log.export import FORMATS, export_session
+from rtspikes.subscribers.log.reader import Session, read_session
+
+
+@click.command()
+@click.argument("session", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
+@click.option("-o", "output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
+def export(session: Path, to: str, output: Path) -> None:
+    """Write a session log as npz or csv.
+
+    Example: rtspikes export session1.rtspikes --to npz -o session1.npz
+    """
+    log = read_session(session)
+    try:
+        export_session(log, to, output)
+    except OSError as error:
+        raise DataError(f"cannot write {output}: {error.strerror}") from None
+    click.echo(f"{len(log.spikes)} spikes written to {output}")
+    for warning in _warnings(log):
+        click.echo(f"rtspikes: {warning}", err=True)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE|SESSION")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
+def info(path: Path, as_json: bool) -> None:
+    """Tell what a recording or a session log holds.
+
+    Example: rtspikes info session1.rtspikes
+    """
+    facts = _session_facts(read_session(path)) if path.is_dir() else _recording_facts(path)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
+        return
+    for key, value in facts.items():
+        if not isinstance(value, dict):
+            click.echo(f"{key.replace('_', ' '):20} {value}")
+
+
+def _warnings(log: Session) -> list[str]:
+    found = []
+    if log.ended not in ("end", "stopped"):
+        state = {"open": "is still being written, or was cut off"}.get(log.ended, f"ended because the {log.ended}")
+        found.append(f"this log {state}; it is complete up to sample {log.to_sample}")
+    if log.missed:
+        found.append(f"{log.missed} messages did not reach this log; notices.jsonl says which")
+    if len(log.gaps) and log.gaps["lost"].sum():
+        found.append(f"{int(log.gaps['lost'].sum())} samples were lost in {len(log.gaps)} gaps")
+    if log.torn_bytes:
+        found.append(f"{log.torn_bytes} bytes after the last flush are torn and left out")
+    return found
+
+
+def _session_facts(log: Session) -> dict[str, Any]:
+    rate = log.info["rate_hz"]
+    active = np.unique(log.spikes["channel"])
+    return {
+        "session": log.info["session"],
+        "source": log.info["source"]["uri"],
+        "recorded": log.facts["clocks"][0]["utc"],
+        "ended": log.ended,
+        "length_s": (log.to_sample - log.info["first_sample"]) / rate,
+        "channels": log.info["n_channels"],
+        "sampling_rate_hz": rate,
+        "spikes": len(log.spikes),
+        "channels_with_spikes": len(active),
+        "rejected": len(log.rejected),
+        "gaps": len(log.gaps),
+        "samples_lost": int(log.gaps["lost"].sum()) if len(log.gaps) else 0,
+        "messages_missed": log.missed,
+        "torn_bytes": log.torn_bytes,
+        "amplitudes": log.info["units"]["amplitude_uv"],
+        "info": log.info,
+    }
+
+
+def _recording_facts(path: Path) -> dict[str, Any]:
+    recording = open_recording(path).info
+    gains = {c.gain_uv for c in recording.channels}
+    labels = recording.labels
+    return {
+        "recording": str(path),
+        "length_s": (recording.n_samples or 0) / recording.rate_hz,
+        "channels": recording.n_channels,
+        "labels": ", ".join(labels[:16]) + (" …" if len(labels) > 16 else ""),
+        "sampling_rate_hz": recording.rate_hz,
+        "stored_as": recording.dtype,
+        "uv_per_unit": gains.pop() if len(gains) == 1 else "differs by channel",
+        "unit": recording.facts.get("unit", ""),
+        "sidecar": recording.facts.get("sidecar", {}),
+    }

@@ -1,0 +1,1 @@
+"""Subscribers: programs of their own that receive what the engine publishes."""

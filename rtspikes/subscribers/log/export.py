@@ -1,0 +1,54 @@
+"""Session logs in other programs' formats."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rtspikes.subscribers.log.reader import Session
+
+
+def export_npz(session: Session, path: Path) -> None:
+    """Write one array per SPIKE_DTYPE field under its own name, `waveforms` (µV), gaps, and `info` (a JSON string)."""
+    spikes = session.spikes
+    arrays = {name: spikes[name] for name in spikes.dtype.names or ()}
+    with open(path, "wb") as file:
+        np.savez(
+            file,
+            **arrays,
+            waveforms=session.waveforms,
+            gap_sample=session.gaps["sample"],
+            gap_lost=session.gaps["lost"],
+            info=np.array(json.dumps(session.info, ensure_ascii=False)),
+        )
+
+
+def export_csv(session: Session, path: Path) -> None:
+    """Write one line per spike: SPIKE_DTYPE's fields, and the channel's label beside its position."""
+    labels = session.info["channels"]["label"]
+    names = list(session.spikes.dtype.names or ())
+    at = names.index("channel") + 1
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names[:at], "label", *names[at:]])
+        for spike in session.spikes:
+            row = [str(spike[name]) for name in names]  # numpy's str is the shortest text that reads back the same
+            writer.writerow([*row[:at], labels[spike["channel"]], *row[at:]])
+
+
+FORMATS: dict[str, Callable[[Session, Path], None]] = {"npz": export_npz, "csv": export_csv}
+
+
+def export_session(session: Session, to: str, path: Path) -> None:
+    """Write `session` as `to` (a key of FORMATS) to `path`, which appears only when it is complete."""
+    part = path.with_name(path.name + ".part")
+    try:
+        FORMATS[to](session, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

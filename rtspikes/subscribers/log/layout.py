@@ -1,0 +1,45 @@
+"""What a session's folder `NAME.rtspikes/` holds.
+
+    session.json      everything constant: info, configuration, host, clocks; at the end: totals and how it ended
+    spikes.bin        SPIKE_DTYPE records            waveforms.bin   float32 × snippet samples, one row per spike
+    rejected.bin      REJECTED_DTYPE records         gaps.bin        GAP_DTYPE records
+    thresholds.bin    THRESHOLD_DTYPE records, all channels at each change
+    notices.jsonl     one JSON object a line: the engine's notices, and `missed` where messages did not arrive
+    journal.bin       JOURNAL_DTYPE records: one per file and flush
+
+A flush appends to the data files first and to the journal last. What the journal does not vouch for, after a crash, is a
+torn tail that readers leave out. Every .bin file is readable as it is by `numpy.fromfile`, MATLAB's `memmapfile` and C.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtspikes.types import GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+
+SUFFIX = ".rtspikes"
+SESSION_FILE = "session.json"
+JOURNAL_FILE = "journal.bin"
+FORMAT = 1
+
+FILES = ("spikes.bin", "waveforms.bin", "rejected.bin", "gaps.bin", "thresholds.bin", "notices.jsonl")
+"""Data files in the order of their number in the journal."""
+
+RECORDS = {
+    "spikes.bin": SPIKE_DTYPE,
+    "rejected.bin": REJECTED_DTYPE,
+    "gaps.bin": GAP_DTYPE,
+    "thresholds.bin": THRESHOLD_DTYPE,
+}
+
+JOURNAL_DTYPE = np.dtype(
+    [
+        ("file", "<u4"),  # index into FILES
+        ("crc32", "<u4"),  # of the appended bytes (zlib)
+        ("offset", "<u8"),  # where they begin
+        ("length", "<u8"),  # how many they are
+        ("to_sample", "<i8"),  # every spike with a trigger before this sample is in the log
+        ("time", "<f8"),  # LSL clock, s, of the flush
+        ("check", "<u4"),  # crc32 of this record's bytes before this field
+    ]
+)

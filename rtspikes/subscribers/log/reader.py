@@ -1,0 +1,139 @@
+"""Reads a session log, finished, running, or torn by a crash: what the journal vouches for."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.errors import DataError
+from rtspikes.subscribers.log.layout import FILES, FORMAT, JOURNAL_DTYPE, JOURNAL_FILE, RECORDS, SESSION_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session log; the arrays are read-only maps of its files, in the order of the log.
+
+    waveforms: (spikes, samples) float32 µV. to_sample: every spike with a trigger before it is here. torn_bytes: what
+    the files hold beyond the last complete flush, left out here.
+    """
+
+    path: Path
+    info: dict[str, Any]
+    facts: dict[str, Any]
+    spikes: NDArray[np.void]
+    waveforms: NDArray[np.float32]
+    rejected: NDArray[np.void]
+    gaps: NDArray[np.void]
+    thresholds: NDArray[np.void]
+    notices: list[dict[str, Any]]
+    to_sample: int
+    torn_bytes: int
+
+    @property
+    def ended(self) -> str:
+        """How the session ended: "end", "stopped", …; "open" when it runs still, or was killed."""
+        return str(self.facts["ended"]["how"]) if self.facts.get("ended") else "open"
+
+    @property
+    def missed(self) -> int:
+        """Messages that the logger did not get."""
+        return sum(int(n["count"]) for n in self.notices if n.get("cause") == "missed")
+
+
+def read_session(path: str | Path, verify: bool = True) -> Session:
+    """Open a session's folder; raise DataError when it is none, or damaged before its last flush.
+
+    verify: compare every flush with its checksum (reads all bytes once).
+    """
+    folder = Path(path)
+    facts = _facts(folder)
+    journal, torn = _journal(folder)
+    lengths = [0] * len(FILES)
+    for entry in journal:
+        if entry["offset"] != lengths[entry["file"]]:
+            raise DataError(f"{folder / JOURNAL_FILE}: its entries do not join; the log was changed after the fact")
+        lengths[entry["file"]] += int(entry["length"])
+    for i, name in enumerate(FILES):
+        file = folder / name
+        size = file.stat().st_size if file.is_file() else 0
+        if size < lengths[i]:
+            raise DataError(f"{file}: holds {size} bytes, but the journal says {lengths[i]}; it was cut after the fact")
+        torn += size - lengths[i]
+    if verify:
+        _verify(folder, journal)
+    info = facts["info"]
+    tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in RECORDS.items()}
+    samples = sum(info["snippet_samples"])
+    waveforms = _map(folder / "waveforms.bin", np.dtype("<f4"), lengths[FILES.index("waveforms.bin")])
+    notices = (folder / "notices.jsonl").read_bytes()[: lengths[FILES.index("notices.jsonl")]] if journal.size else b""
+    return Session(
+        path=folder,
+        info=info,
+        facts=facts,
+        spikes=tables["spikes.bin"],
+        waveforms=waveforms.reshape(-1, samples),
+        rejected=tables["rejected.bin"],
+        gaps=tables["gaps.bin"],
+        thresholds=tables["thresholds.bin"],
+        notices=[json.loads(line) for line in notices.splitlines()],
+        to_sample=int(journal["to_sample"][-1]) if len(journal) else int(info["first_sample"]),
+        torn_bytes=torn,
+    )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((folder / SESSION_FILE).read_bytes())
+        version, _ = facts["format"], facts["info"]["snippet_samples"]
+    except OSError as error:
+        raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / SESSION_FILE} is damaged: {type(error).__name__}: {error}") from None
+    if version != FORMAT:
+        raise DataError(f"{folder}: log format must be {FORMAT}, got {version!r}; read it with a newer rtspikes")
+    return dict(facts)
+
+
+def _journal(folder: Path) -> tuple[NDArray[np.void], int]:
+    """Return the journal's good records and the bytes behind them."""
+    file = folder / JOURNAL_FILE
+    data = file.read_bytes() if file.is_file() else b""
+    size = JOURNAL_DTYPE.itemsize
+    good = 0
+    for start in range(0, len(data) - size + 1, size):
+        body = data[start : start + size]
+        if zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little") or body[0] >= len(FILES):
+            break
+        good += 1
+    return np.frombuffer(data, JOURNAL_DTYPE, good), len(data) - good * size
+
+
+def _verify(folder: Path, journal: NDArray[np.void]) -> None:
+    files = [open(folder / name, "rb") if len(journal) else None for name in FILES]  # noqa: SIM115
+    try:
+        for entry in journal:
+            file = files[entry["file"]]
+            assert file is not None
+            file.seek(int(entry["offset"]))
+            if zlib.crc32(file.read(int(entry["length"]))) != entry["crc32"]:
+                raise DataError(
+                    f"{folder / FILES[entry['file']]}: bytes {entry['offset']} … "
+                    f"{entry['offset'] + entry['length']} do not match their checksum; the log is damaged"
+                )
+    finally:
+        for file in files:
+            if file is not None:
+                file.close()
+
+
+def _map(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
+    n = length // dtype.itemsize
+    if not n:
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, "r", shape=(n,))

@@ -1,0 +1,230 @@
+"""Writes a session log from a subscriber's batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from rtspikes.clock import Clock
+from rtspikes.errors import ConfigError, DataError, EngineVanished
+from rtspikes.subscribers.log.layout import (
+    FILES,
+    FORMAT,
+    JOURNAL_DTYPE,
+    JOURNAL_FILE,
+    SESSION_FILE,
+    SUFFIX,
+)
+from rtspikes.types import THRESHOLD_DTYPE
+from rtspikes.version import __version__
+from rtspikes.wire.subscribe import Batch, Subscriber
+
+LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices")
+
+FLUSH_S = 0.5
+"""How much of the newest data a kill can cost (s)."""
+
+SYNC_S = 5.0
+"""How much a power cut can cost (s)."""
+
+FLUSH_BYTES = 4 * 1024 * 1024
+"""Data waiting in memory at most."""
+
+
+def session_path(path: Path) -> Path:
+    """Return the session's folder for what a person typed: with its suffix."""
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def check_free(path: Path) -> None:
+    """Raise ConfigError when the session's folder exists: a log is never overwritten."""
+    if path.exists():
+        raise ConfigError(f"the log {path} exists, and a session is never overwritten; choose another --log path")
+
+
+class LogWriter:
+    """One session's folder, open for appending. Not thread-safe; raises DataError when the disk refuses."""
+
+    def __init__(self, path: Path, info: dict[str, Any], clock: Clock) -> None:
+        check_free(path)
+        self.path = path
+        self._clock = clock
+        self.spikes = 0
+        self.missed = 0
+        self.to_sample = int(info["first_sample"])
+        self.session = str(info["session"])
+        self._broken = False
+        self._buffers: list[list[bytes]] = [[] for _ in FILES]
+        self._buffered = 0
+        self._offsets = [0] * len(FILES)
+        self._flushed_s = self._synced_s = clock.now()
+        self._facts = {
+            "format": FORMAT,
+            "written_by": {"rtspikes": __version__, "python": platform.python_version(), "numpy": np.__version__},
+            "host": {"name": platform.node(), "system": platform.platform(), "byte_order": sys.byteorder},
+            "clocks": [self._clock_pair()],
+            "ended": None,
+            "info": info,
+        }
+        self._files: list[BinaryIO] = []
+        try:
+            path.mkdir(parents=True)
+            self._write_facts()
+            self._files = [open(path / name, "xb", buffering=0) for name in (*FILES, JOURNAL_FILE)]  # noqa: SIM115
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> DataError:
+        self._broken = True  # a part of a flush may be on disk: the journal does not vouch for it, nothing may follow it
+        return DataError(
+            f"cannot write the log {self.path}: {error.strerror}; it is complete up to sample {self._safe_sample()}; "
+            f"free space there, or choose another --log path"
+        )
+
+    def _safe_sample(self) -> int:
+        return int(self._facts.get("to_sample", self._facts["info"]["first_sample"]))
+
+    def _clock_pair(self) -> dict[str, Any]:
+        return {"lsl_s": self._clock.now(), "utc": datetime.now(UTC).isoformat()}
+
+    def _write_facts(self) -> None:
+        """Replace session.json in one step, so that a kill leaves the old or the new one."""
+        new = self.path / (SESSION_FILE + ".new")
+        new.write_text(json.dumps(self._facts, indent=1, ensure_ascii=False), "utf-8")
+        os.replace(new, self.path / SESSION_FILE)
+
+    def add(self, batch: Batch) -> None:
+        """Take in one batch; it is on disk after the next flush."""
+        for missed in batch.missed:
+            self.missed += missed.count
+            self._note({"cause": "missed", "kind": missed.kind, "first_seq": missed.first_seq, "count": missed.count,
+                        "from_sample": missed.from_sample, "to_sample": missed.to_sample})  # fmt: skip
+        if batch.kind == "spikes":
+            self._append("spikes.bin", batch.spikes.tobytes())
+            self._append("waveforms.bin", batch.waveforms.tobytes())
+            self.spikes += len(batch.spikes)
+            self.to_sample = batch.to_sample
+        elif batch.kind == "rejected":
+            self._append("rejected.bin", batch.rejected.tobytes())
+        elif batch.kind == "gaps":
+            self._append("gaps.bin", batch.gaps.tobytes())
+        elif batch.kind == "thresholds" and batch.thresholds is not None:
+            levels = batch.thresholds
+            records = np.zeros(len(levels), THRESHOLD_DTYPE)
+            records["sample"] = batch.fields["sample"]
+            records["channel"] = batch.fields["first_channel"] + np.arange(len(levels))
+            for name in ("sigma_uv", "negative_uv", "positive_uv"):
+                records[name] = levels[name]
+            self._append("thresholds.bin", records.tobytes())
+        elif batch.kind == "notices":
+            self._note({k: v for k, v in batch.fields.items() if k not in ("v", "session", "seq")})
+
+    def _note(self, note: dict[str, Any]) -> None:
+        self._append("notices.jsonl", (json.dumps(note, ensure_ascii=False) + "\n").encode())
+
+    def _append(self, name: str, data: bytes) -> None:
+        if data:
+            self._buffers[FILES.index(name)].append(data)
+            self._buffered += len(data)
+
+    def tick(self) -> None:
+        """Flush when it is time to."""
+        if self._buffered >= FLUSH_BYTES or self._clock.now() - self._flushed_s >= FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what is waiting, then the journal's records for it."""
+        now = self._clock.now()
+        journal = []
+        try:
+            for i, parts in enumerate(self._buffers):
+                data = b"".join(parts)
+                if data or i == 0:
+                    self._write(i, data)
+                    journal.append(self._record(i, data, now))
+                    self._offsets[i] += len(data)
+                    parts.clear()
+            self._write(len(FILES), b"".join(journal))
+            if now - self._synced_s >= SYNC_S:
+                for file in self._files:
+                    os.fsync(file.fileno())
+                self._synced_s = now
+        except OSError as error:
+            raise self._refused(error) from None
+        self._facts["to_sample"] = self.to_sample
+        self._buffered, self._flushed_s = 0, now
+
+    def _write(self, file: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._files[file].write(view) :]
+
+    def _record(self, file: int, data: bytes, now: float) -> bytes:
+        record = np.zeros(1, JOURNAL_DTYPE)
+        record[0] = (file, zlib.crc32(data), self._offsets[file], len(data), self.to_sample, now, 0)
+        body = record.tobytes()[:-4]
+        return body + zlib.crc32(body).to_bytes(4, "little")
+
+    def close(self, how: str, end: dict[str, Any] | None = None) -> None:
+        """Flush, and write into session.json how the session ended and what it counted."""
+        try:
+            if self._broken:
+                return
+            self.flush()
+            self._facts["clocks"].append(self._clock_pair())
+            self._facts["ended"] = {
+                "how": how,
+                "spikes": self.spikes,
+                "missed_messages": self.missed,
+                "engine": None if end is None else {k: end[k] for k in ("reason", "counts", "to_sample") if k in end},
+            }
+            self._write_facts()
+            for file in self._files:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._refused(error) from None
+        finally:
+            for file in self._files:
+                file.close()
+
+
+def record_session(
+    subscriber: Subscriber, path: Path, clock: Clock, stopped: Callable[[], bool] = lambda: False
+) -> LogWriter | None:
+    """Log everything from an entered subscriber until the engine's end, `stopped`, or its death.
+
+    Returns the closed writer, None when no session was met. Raises EngineVanished after closing the log, DataError
+    when the disk refuses.
+    """
+    writer: LogWriter | None = None
+    how = "stopped"
+    try:
+        while not subscriber.ended and not stopped():
+            batch = subscriber.get(FLUSH_S / 5)
+            if writer is not None and batch is not None and batch.session != writer.session:
+                how = "engine restarted"
+                break
+            if writer is None and subscriber.info is not None:
+                writer = LogWriter(path, subscriber.info, clock)
+            if writer is not None:
+                if batch is not None:
+                    writer.add(batch)
+                writer.tick()
+        if subscriber.ended:
+            how = "end"
+    except EngineVanished:
+        how = "engine vanished"
+        raise
+    finally:
+        if writer is not None:
+            writer.close(how, subscriber.end)
+    return writer
