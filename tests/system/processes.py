@@ -1,0 +1,101 @@
+"""Starts the `rtspikes` command in real processes and waits for conditions, never for time."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+DEADLINE_S = 60.0
+"""No condition takes longer than this unless something is broken, even where kernels compile first."""
+
+
+def command(*args: object) -> list[str]:
+    """Return the command line of `rtspikes ARGS`."""
+    return [sys.executable, "-m", "rtspikes", *map(str, args)]
+
+
+def rtspikes(*args: object, cwd: object = None) -> subprocess.CompletedProcess[str]:
+    """Run `rtspikes ARGS` to its end."""
+    return subprocess.run(
+        command(*args), capture_output=True, text=True, timeout=DEADLINE_S, cwd=str(cwd) if cwd else None
+    )
+
+
+class Running:
+    """An `rtspikes` process whose output is read line by line; killed when the block ends."""
+
+    def __init__(self, *args: object, cwd: object = None) -> None:
+        own_group = {} if sys.platform == "win32" else {"start_new_session": True}
+        self.process = subprocess.Popen(
+            command(*args),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=str(cwd) if cwd else None,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            **own_group,  # type: ignore[call-overload]
+        )
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._fresh: queue.Queue[str | None] = queue.Queue()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, kept), daemon=True)
+            for stream, kept in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: Sequence[str], kept: list[str]) -> None:
+        for line in stream:
+            kept.append(line.rstrip("\n"))
+            self._fresh.put(kept[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def wait_line(self, text: str) -> str:
+        """Return the first line, of stdout or stderr, that holds `text`; fail when it does not come."""
+        deadline = time.monotonic() + DEADLINE_S
+        for line in [*self.out, *self.err]:
+            if text in line:
+                return line
+        while time.monotonic() < deadline:
+            try:
+                line = self._fresh.get(timeout=0.1)
+            except queue.Empty:
+                if self.process.poll() is not None and self._fresh.empty():
+                    break
+                continue
+            if line is not None and text in line:
+                return line
+        raise AssertionError(f"{text!r} did not come; stdout {self.out[-5:]}, stderr {self.err[-5:]}")
+
+    def endpoint(self) -> str:
+        """Return the address that the engine publishes on."""
+        return self.wait_line("publishing on ").rpartition(" ")[2]
+
+    def finish(self) -> int:
+        """Wait for the process's own end and return its exit code."""
+        code = self.process.wait(DEADLINE_S)
+        for reader in self._readers:
+            reader.join(5)
+        return code
