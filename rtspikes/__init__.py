@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-def detect(  # type: ignore[no-redef]
+def detect(
     recording: str | Path | ArrayLike,
     settings: Config | DetectSettings | Mapping[str, Any] | str | Path | None = None,
     *,

@@ -34,9 +34,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     source: SourceSettings = SourceSettings()
     detect: DetectSettings = DetectSettings()
-    channels: Annotated[
-        tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")
-    ] = ()
+    channels: Annotated[tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")] = ()
     ring: RingSettings = RingSettings()
     publish: PublishSettings = PublishSettings()
     session: Annotated[

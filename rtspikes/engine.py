@@ -10,8 +10,8 @@ Threads, and what each owns:
 - the caller's: opens and closes everything, waits, and hands Ctrl-C on by `stop` or `abort`.
 
 They share the ring (see there), `SampleClock` and `status` (replaced, never changed) and one condition, `_moved`, that
-each notifies when it has moved the ring. Nothing else is queued. Every wait has a timeout; the first exception of either
-thread ends the run and is raised by `wait`.
+each notifies when it has moved the ring. Nothing else is queued. Every wait has a timeout; the first exception of
+either thread ends the run and is raised by `wait`.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ class Engine:
                 self._moved.wait(max(due_s, 1e-4))
 
     def _learn(self, ended: bool) -> bool:
-        """Learn the first noise level once the held start is complete, or from all there is; tell whether it is known."""
+        """Learn the first noise level from the held start, or from all there is; tell whether it is known."""
         if self._ring.next_sample < self._learn_until and not ended:
             return False
         blocks = []

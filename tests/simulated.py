@@ -58,7 +58,7 @@ def stream_info(
     gain_uv: float = GAIN_UV,
     n_samples: int | None = None,
 ) -> StreamInfo:
-    """Return a stream of plain electrodes labelled E1, E2, …"""
+    """Return a stream of plain electrodes labelled E1, E2 and so on."""
     channels = tuple(ChannelInfo(f"E{i + 1}", i, gain_uv=gain_uv) for i in range(n_channels))
     return StreamInfo("test:", rate_hz, dtype, channels, live, n_samples)  # type: ignore[arg-type]
 

@@ -11,6 +11,9 @@ import click
 
 from rtspikes.errors import DataError, TransportError
 
+WINDOWS_NEW_GROUP = 0x200
+"""CREATE_NEW_PROCESS_GROUP, which `subprocess` has on Windows only."""
+
 PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
 
@@ -20,9 +23,7 @@ class LogChild:
 
     def __init__(self, endpoint: str, path: Path) -> None:
         own_group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
+            {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
         )
         command = [sys.executable, "-m", "rtspikes", "log", endpoint, str(path), "--child"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **own_group)
@@ -49,7 +50,8 @@ class LogChild:
             code = self._process.wait(linger_s + PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise TransportError(
-                f"the logger did not end within {linger_s + PATIENCE_S:g} s after the run; its log ends at its last flush"
+                f"the logger did not end within {linger_s + PATIENCE_S:g} s after the run; "
+                f"its log ends at its last flush"
             ) from None
         return code if code >= 0 else DataError.exit_code
 

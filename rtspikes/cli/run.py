@@ -49,7 +49,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--source", metavar="URI", help="The signal, for example file:recording.raw.")
 @click.option("--list-keys", is_flag=True, help="Show every setting with its default and unit, and exit.")
 @_options
-def run(config_path: Path | None, source: str | None, list_keys: bool, overrides: tuple[str, ...], **options: Any) -> int:
+def run(
+    config_path: Path | None, source: str | None, list_keys: bool, overrides: tuple[str, ...], **options: Any
+) -> int:
     """Detect spikes in a signal and publish them until it ends.
 
     Example: rtspikes run --source file:recording.raw --log session1

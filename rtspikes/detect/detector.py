@@ -1,13 +1,15 @@
 """The detector: keeps every channel's state, feeds the kernels, and hands out events with their ids, in order.
 
 Whatever the cuts between calls, the same samples give the same events: state lives in absolute sample indices, σ
-changes at fixed samples, and ids are given in the order (trigger, channel), which is also the order in which events end.
+changes at fixed samples, and ids are given in the order (trigger, channel), which is also the order in which events
+end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +79,8 @@ class Detector:
         self.pre, self.post = (round(ms * 1e-3 * rate) for ms in settings.snippet_ms)
         if not (0 <= self.pre and 1 <= self.post and self.pre + self.post <= rate / 4):
             raise ConfigError(
-                f"detect.snippet_ms must be [≥ 0, ≥ one sample] and 250 ms long at most, got {list(settings.snippet_ms)}"
+                f"detect.snippet_ms must be [≥ 0, ≥ one sample], 250 ms together at most, "
+                f"got {list(settings.snippet_ms)}"
             )
         search = max(1, round(settings.peak_ms * 1e-3 * rate)) if settings.align == "peak" else 0
         self.latency = search + self.post
@@ -128,7 +131,7 @@ class Detector:
         """Samples per channel (channels,) that were NaN, infinite or beyond ±1e9 µV, and were held."""
         return self._bad.reshape(-1)[: self.info.n_channels]
 
-    def _tiled(self, values: NDArray[np.generic], fill: float) -> NDArray[np.generic]:
+    def _tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
         """Return per-channel values (channels,) as (tiles, lanes)."""
         out = np.full(self._shape, fill, values.dtype)
         out.reshape(-1)[: self.info.n_channels] = values

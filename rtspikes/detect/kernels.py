@@ -158,9 +158,7 @@ def _trigger(trace, lane, start, end, below, above, dead, reach, quiet_until, pe
         value = trace[n % depth, lane]
         if n >= quiet_until[lane] and (value < below or value > above):
             beyond_before = previous < below if value < below else previous > above
-            if not beyond_before or (
-                n == quiet_until[lane] and _resumes(trace, lane, n, below, above, reach)
-            ):
+            if not beyond_before or (n == quiet_until[lane] and _resumes(trace, lane, n, below, above, reach)):
                 pending[n_pending].crossing = n
                 pending[n_pending].lane = lane
                 pending[n_pending].threshold = below if value < below else above
@@ -214,7 +212,7 @@ def scan(  # type: ignore[no-untyped-def]
     noise_rows, noise_stride, noise_base,
     found, done, waveforms, counts,
 ):  # fmt: skip
-    """Run samples [first, first + len(raw)) of one segment through tiles `tile`, `tile` + 1, …
+    """Run samples [first, first + len(raw)) of one segment through the tiles from `tile` on.
 
     raw: (time, channels) int16 or float32. segment: the segment's first absolute index; armed: no trigger before it.
     gain, offset, below, above, held: (tiles, lanes) µV. dead, window, quiet_until, bad: (tiles, lanes) samples; window

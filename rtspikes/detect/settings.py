@@ -18,9 +18,7 @@ class FilterSettings(Struct, frozen=True, forbid_unknown_fields=True):
     band_hz: Annotated[
         tuple[float, float], Meta(description="corner frequencies (Hz) of the high-pass and of the low-pass")
     ] = (300.0, 3000.0)
-    order: Annotated[
-        int, Meta(ge=1, le=8, description="order of the Butterworth high-pass and of the low-pass")
-    ] = 1
+    order: Annotated[int, Meta(ge=1, le=8, description="order of the Butterworth high-pass and of the low-pass")] = 1
     highpass_order: (
         Annotated[int, Meta(ge=0, le=8, description="order of the high-pass alone (0: no high-pass); default: order")]
         | None
@@ -71,9 +69,10 @@ class DetectSettings(Struct, frozen=True, forbid_unknown_fields=True):
     peak_ms: Annotated[
         float, Meta(gt=0, le=20, description="peak search (ms) after the crossing; ends with the dead time")
     ] = 1.0
-    snippet_ms: Annotated[
-        tuple[float, float], Meta(description="waveform: time (ms) before and from `sample` on")
-    ] = (1.0, 2.0)
+    snippet_ms: Annotated[tuple[float, float], Meta(description="waveform: time (ms) before and from `sample` on")] = (
+        1.0,
+        2.0,
+    )
     filter: FilterSettings = FilterSettings()
     noise: NoiseSettings = NoiseSettings()
 

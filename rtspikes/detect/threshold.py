@@ -24,7 +24,7 @@ DEAD_CHANNEL_UV = 1e-6
 
 
 class ThresholdTable:
-    """Per-channel settings as arrays (channels,): who is detected, how high, in which direction, with what dead time."""
+    """Per-channel settings as arrays (channels,): who is detected, how high, which way, with what dead time."""
 
     def __init__(self, info: StreamInfo, settings: DetectSettings, rules: Sequence[ChannelRule]) -> None:
         n = info.n_channels
@@ -63,7 +63,7 @@ class ThresholdTable:
     def _height(height: float, sign: Sign, label: str) -> float:
         if height == 0 or not np.isfinite(height) or (height < 0 and sign != "neg"):
             raise ConfigError(
-                f"threshold_uv must be a height other than 0 (negative only with sign = \"neg\"), "
+                f'threshold_uv must be a height other than 0 (negative only with sign = "neg"), '
                 f"got {height:g} with sign = {sign!r} for channel {label!r}"
             )
         return abs(height)

@@ -1,7 +1,7 @@
 """The publisher: one XPUB socket, numbered messages, and who listens.
 
-Owned by one thread after `bind`. Paced runs wait for a full subscriber (XPUB_NODROP), so nothing is lost; live runs never
-wait: libzmq drops for that subscriber alone, who sees the hole in `seq`.
+Owned by one thread after `bind`. Paced runs wait for a full subscriber (XPUB_NODROP), so nothing is lost; live runs
+never wait: libzmq drops for that subscriber alone, who sees the hole in `seq`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Publisher:
             self._send("info", self._info)
 
     def send(self, kind: str, fields: dict[str, Any]) -> None:
-        """Number, encode and send one message."""
+        """Send one message, with the next number of its kind."""
         self._send(kind, encode_items(fields))
 
     def _send(self, kind: str, items: Encoded) -> None:

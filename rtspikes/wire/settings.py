@@ -15,9 +15,7 @@ class PublishSettings(Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Annotated[
         str, Meta(description="ZeroMQ address to bind, on this computer only; tcp port 0: any free port")
     ] = DEFAULT_ENDPOINT
-    stream: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the stream's name in topics")
-    ] = "array"
+    stream: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the stream's name in topics")] = "array"
     tick_ms: Annotated[
         float, Meta(ge=1, le=1000, description="longest time (ms) between two `crossings` or two `spikes` messages")
     ] = 10.0

@@ -73,8 +73,9 @@ class Batch:
 class Subscriber:
     """Receives one engine's messages; a context manager, an iterator and an async iterator of `Batch`.
 
-    Batches begin once `info`, everything constant about the session, has come. Iteration ends on the engine's `end`. Raises EngineVanished when the engine is gone without one, TransportError
-    when none is there within `connect_timeout_s` (None: wait for ever).
+    Batches begin once `info`, everything constant about the session, has come. Iteration ends on the engine's `end`.
+    Raises EngineVanished when the engine is gone without one, TransportError when none is there within
+    `connect_timeout_s` (None: wait for ever).
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class Subscriber:
         except zmq.ZMQError as error:
             self.__exit__(None, None, None)
             raise TransportError(
-                f"cannot connect to {self.endpoint!r}: {error.strerror or error}; an endpoint looks like {DEFAULT_ENDPOINT}"
+                f"cannot connect to {self.endpoint!r}: {error.strerror or error}; "
+                f"an endpoint looks like {DEFAULT_ENDPOINT}"
             ) from None
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)

@@ -49,8 +49,8 @@ class RawRecording:
         stated = meta.get("n_samples")
         if stated is not None and stated != n_samples:
             raise DataError(
-                f"{path}: the file holds {n_samples} samples but {self._sidecar_path.name} says {stated!r}; the file is "
-                f"truncated or the sidecar belongs to another one: correct n_samples to use it as it is"
+                f"{path}: the file holds {n_samples} samples but {self._sidecar_path.name} says {stated!r}; the file "
+                f"is truncated or the sidecar belongs to another one: correct n_samples to use it as it is"
             )
         self._samples = np.memmap(path, np.dtype(dtype).newbyteorder("<"), "r", shape=(n_samples, n_channels))
         facts: dict[str, Any] = {"unit": str(meta.get("unit", "")), "sidecar": meta}
@@ -131,7 +131,9 @@ class RawRecording:
                 f"it, or say source.uv_per_unit"
             )
         if any(g == 0 or not math.isfinite(g) for g in gains):
-            raise self._wrong("gain_to_uv", "finite and not 0", next(g for g in gains if g == 0 or not math.isfinite(g)))
+            raise self._wrong(
+                "gain_to_uv", "finite and not 0", next(g for g in gains if g == 0 or not math.isfinite(g))
+            )
         offsets = self._per_channel(meta, "offset_to_uv", n, 0.0)
         if meta["dtype"] == "uint16":
             offsets = [o + 32768 * g for o, g in zip(offsets, gains, strict=True)]

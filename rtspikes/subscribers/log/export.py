@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from rtspikes.subscribers.log.reader import Session
 def export_npz(session: Session, path: Path) -> None:
     """Write one array per SPIKE_DTYPE field under its own name, `waveforms` (µV), gaps, and `info` (a JSON string)."""
     spikes = session.spikes
-    arrays = {name: spikes[name] for name in spikes.dtype.names or ()}
+    arrays: dict[str, Any] = {name: spikes[name] for name in spikes.dtype.names or ()}
     with open(path, "wb") as file:
         np.savez(
             file,

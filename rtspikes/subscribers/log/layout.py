@@ -7,8 +7,9 @@
     notices.jsonl     one JSON object a line: the engine's notices, and `missed` where messages did not arrive
     journal.bin       JOURNAL_DTYPE records: one per file and flush
 
-A flush appends to the data files first and to the journal last. What the journal does not vouch for, after a crash, is a
-torn tail that readers leave out. Every .bin file is readable as it is by `numpy.fromfile`, MATLAB's `memmapfile` and C.
+A flush appends to the data files first and to the journal last. What the journal does not vouch for, after a crash, is
+a torn tail that readers leave out. Every .bin file is readable as it is by `numpy.fromfile`, MATLAB's `memmapfile` and
+C.
 """
 
 from __future__ import annotations

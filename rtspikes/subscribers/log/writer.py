@@ -67,7 +67,7 @@ class LogWriter:
         self._buffered = 0
         self._offsets = [0] * len(FILES)
         self._flushed_s = self._synced_s = clock.now()
-        self._facts = {
+        self._facts: dict[str, Any] = {
             "format": FORMAT,
             "written_by": {"rtspikes": __version__, "python": platform.python_version(), "numpy": np.__version__},
             "host": {"name": platform.node(), "system": platform.platform(), "byte_order": sys.byteorder},
@@ -84,7 +84,9 @@ class LogWriter:
             raise self._refused(error) from None
 
     def _refused(self, error: OSError) -> DataError:
-        self._broken = True  # a part of a flush may be on disk: the journal does not vouch for it, nothing may follow it
+        self._broken = (
+            True  # a part of a flush may be on disk: the journal does not vouch for it, nothing may follow it
+        )
         return DataError(
             f"cannot write the log {self.path}: {error.strerror}; it is complete up to sample {self._safe_sample()}; "
             f"free space there, or choose another --log path"
