@@ -17,6 +17,7 @@ either thread ends the run and is raised by `wait`.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -113,6 +114,7 @@ class Engine:
         self._bad_told = 0
         self._latency = {"detect": Percentiles(), "publish": Percentiles()}
         self._begun_s = self._status_s = self._clock.now()
+        self._begun_cpu_s = time.process_time()
         self._status_spikes = 0
 
     def _ring_samples(self) -> int:
@@ -164,6 +166,7 @@ class Engine:
 
     def release(self) -> None:
         """Let the samples come."""
+        self._begun_s, self._begun_cpu_s = self._clock.now(), time.process_time()
         self._thread("acquiring", self._acquire)
 
     def stop(self) -> None:
@@ -387,6 +390,7 @@ class Engine:
             self._bad_told = bad
         self.status = {
             "elapsed_s": round(now - self._begun_s, 3),
+            "cpu_s": round(time.process_time() - self._begun_cpu_s, 3),
             "to_sample": self._told["crossings"],
             "signal_s": round((self._told["crossings"] - self._first) / self.info.rate_hz, 3),
             "spikes_per_s": round((counts["spikes"] - self._status_spikes) / elapsed_s, 1),
@@ -422,6 +426,7 @@ class Engine:
                 "reason": "stopped" if self._stop.is_set() else "end of source",
                 "to_sample": self._told["crossings"],
                 "counts": dict(self._counts),
+                "took_s": self._clock.now() - self._begun_s,
                 "last_seq": self._publisher.last_seqs(),
             },
         )
