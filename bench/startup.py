@@ -1,7 +1,7 @@
 """How long does a replay take from the command to its first sample, with kernels cached and without?
 
-60 channels; from the process's start until the engine's first sample is due, logger included. The target is 3 s warm and
-30 s cold (kernels compiling).
+60 channels; from the process's start until the engine's first sample is due, logger included. The target is 3 s warm
+and 30 s cold (kernels compiling).
 """
 
 from __future__ import annotations

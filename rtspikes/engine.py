@@ -302,6 +302,7 @@ class Engine:
             return True
         if block is not None:  # a gap swallowed the start: learn from what follows it
             self._learn_until = block.first + self._detector.initial_samples
+            return self._learn(ended)
         return False
 
     def _detect(self, block: Block) -> None:
@@ -419,6 +420,7 @@ class Engine:
             self._gap(gap)
         now = self._clock.now()
         self._emit(self._detector.finish(), now, now)
+        self._reached = dict.fromkeys(self._reached, self._ring.next_sample)
         self._tick(always=True)
         self._send(
             "end",

@@ -1,0 +1,93 @@
+"""Sources for engine tests: an array handed out in any pieces, with holes, live or paced, at the test's own pace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.clock import LslClock
+from rtspikes.protocols import Hole, Pull
+from rtspikes.types import Samples, StreamInfo
+
+
+class ArraySource:
+    """Hands out `samples` (n, channels) in pieces of `sizes` (the last one repeats).
+
+    holes: {row: samples lost before it}. A cleared `gate` stops it before row `gate_at`.
+    """
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        samples: NDArray[Any],
+        sizes: Sequence[int],
+        holes: dict[int, int] | None = None,
+        gate_at: int | None = None,
+    ) -> None:
+        self.info = info
+        self.first_sample = 0
+        self.gate = threading.Event()
+        self._samples, self._holes, self._gate_at = samples, holes or {}, gate_at
+        self._sizes = self._endless(sizes)
+        self._at = 0
+
+    @staticmethod
+    def _endless(sizes: Sequence[int]) -> Iterator[int]:
+        yield from sizes
+        while True:
+            yield sizes[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.cancel()
+
+    def start(self) -> None:
+        """Nothing waits for a start."""
+
+    def cancel(self) -> None:
+        """Open the gate."""
+        self.gate.set()
+
+    def pull(self, destination: Samples) -> Pull:
+        """Hand out the next piece, with the holes that lie in it."""
+        if self._at == self._gate_at and not self.gate.wait(0.1):
+            return Pull(0)
+        n = min(next(self._sizes), len(destination), len(self._samples) - self._at)
+        if self._gate_at is not None and self._at < self._gate_at:
+            n = min(n, self._gate_at - self._at)
+        destination[:n] = self._samples[self._at : self._at + n]
+        inside = sorted(row for row in self._holes if self._at <= row < self._at + n)
+        holes = tuple(Hole(row - self._at, self._holes[row]) for row in inside)
+        time_s = LslClock().now() if self._at == 0 else None
+        self._at += n
+        return Pull(n, time_s, holes, ended=self._at == len(self._samples))
+
+    def status(self) -> dict[str, Any]:
+        """Return nothing of interest."""
+        return {}
+
+
+class FailingSource(ArraySource):
+    """Raises after its first piece."""
+
+    def pull(self, destination: Samples) -> Pull:
+        """Hand out one piece, then fail."""
+        if self._at:
+            raise OSError("the cable was pulled")
+        return super().pull(destination)
+
+
+def segments(samples: NDArray[Any], holes: dict[int, int]) -> list[tuple[int, NDArray[Any]]]:
+    """Return the received samples as [(first absolute index, rows)]."""
+    borders = sorted({0, *holes, len(samples)})
+    lost = np.cumsum([holes.get(b, 0) for b in borders])
+    return [(a + int(lost[i]), samples[a:b]) for i, (a, b) in enumerate(zip(borders, borders[1:], strict=False))]
