@@ -128,6 +128,22 @@ def documented_keys(of: type = Config, prefix: str = "") -> Iterator[tuple[str, 
             yield key, "" if required else _toml(field.default), description
 
 
+def settings_document() -> str:
+    """Return CONFIG.md: every setting with its default and its unit, as a table."""
+    rows = "\n".join(
+        f"| `{key}` | {f'`{default}`' if default else ''} | {text} |" for key, default, text in documented_keys()
+    )
+    return f"""# Settings
+
+The keys of a configuration file (TOML), and of `--set KEY=VALUE`. Generated: `python -m rtspikes.config`.
+`channels[].…` are keys of `[[channels]]` tables, which need `select`; what they leave out stays as in `[detect]`.
+
+| key | default | meaning and unit |
+|---|---|---|
+{rows}
+"""
+
+
 def _set(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -194,3 +210,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         value = list(value)
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("CONFIG.md").write_text(settings_document(), "utf-8")

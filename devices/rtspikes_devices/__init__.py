@@ -1,0 +1,1 @@
+"""Device adapters that come with rtspikes; see the README beside this package for adding one."""

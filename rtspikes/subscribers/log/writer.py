@@ -187,7 +187,9 @@ class LogWriter:
                 "how": how,
                 "spikes": self.spikes,
                 "missed_messages": self.missed,
-                "engine": None if end is None else {k: end[k] for k in ("reason", "counts", "to_sample", "took_s") if k in end},
+                "engine": None
+                if end is None
+                else {k: end[k] for k in ("reason", "counts", "to_sample", "took_s") if k in end},
             }
             self._write_facts()
             for file in self._files:
