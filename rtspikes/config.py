@@ -66,7 +66,9 @@ def config_from(tree: Mapping[str, Any]) -> Config:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`").replace("[...]", "")
-        raise ConfigError(f"{key or 'configuration'}: {what}, got {_value_at(tree, where.rstrip('`'))}") from None
+        value = _value_at(tree, where.rstrip("`"))
+        got = f"{what} ({value})" if "got `" in what else f"{what}, got {value}"
+        raise ConfigError(f"{key or 'configuration'}: {got}") from None
 
 
 def resolve_settings(settings: Config | DetectSettings | Mapping[str, Any] | str | Path | None) -> Config:

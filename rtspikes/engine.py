@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -140,7 +141,7 @@ class Engine:
             "first_sample": self._first,
             "clock": {"lsl_s": now, "utc": datetime.now(UTC).isoformat()},
             "clock_anchors": [list(a) for a in self._sample_clock.anchors],
-            "session_keys": self._config.session,
+            "session_keys": msgspec.to_builtins(self._config.session),
         }
 
     def __exit__(

@@ -28,6 +28,9 @@ PATIENCE_MS = 50
 NOTABLE_WAIT_S = 1e-3
 """A send that takes longer has waited for a subscriber."""
 
+MOST_CHANGES = 64
+"""Subscriptions taken in at a time: a flood of them must not keep spikes waiting."""
+
 LARGEST_UPSTREAM = 1024
 """Bytes of a subscription; a peer that sends more is cut off."""
 
@@ -112,7 +115,7 @@ class Publisher:
 
     def poll(self) -> None:
         """Take in new and lost subscribers; send `info` to the new ones."""
-        while True:
+        for _ in range(MOST_CHANGES):
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

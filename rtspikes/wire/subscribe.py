@@ -165,18 +165,18 @@ class Subscriber:
     def get(self, timeout_s: float | None = None) -> Batch | None:
         """Return the next batch; None after `timeout_s` without one, or once the engine has ended."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._lock:
-            while not self.ended:
+        while not self.ended:
+            left_ms = STEP_MS
+            if deadline_s is not None:
+                left_ms = max(0, min(STEP_MS, round((deadline_s - time.monotonic()) * 1e3)))
+            with self._lock:  # `__exit__` may come from another thread
                 if self._context is None:
                     raise TransportError("the subscriber is not connected; use it in a with statement")
-                left_ms = STEP_MS
-                if deadline_s is not None:
-                    left_ms = max(0, min(STEP_MS, round((deadline_s - time.monotonic()) * 1e3)))
                 batch = self._step(left_ms)
-                if batch is not None:
-                    return batch
-                if deadline_s is not None and time.monotonic() >= deadline_s:
-                    return None
+            if batch is not None:
+                return batch
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                return None
         return None
 
     def _step(self, wait_ms: int) -> Batch | None:
