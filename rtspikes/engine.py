@@ -6,7 +6,7 @@
 Threads, and what each owns:
 
 - acquiring: the source from `start` on, and the ring's writing end.
-- processing: the ring's leased reader, the detector, the publisher's socket, and the counters in `status`.
+- processing: the ring's leased reader, the detector, the announcer and the publisher's socket.
 - the caller's: opens and closes everything, waits, and hands Ctrl-C on by `stop` or `abort`.
 
 They share the ring (see there), `SampleClock` and `status` (replaced, never changed) and one condition, `_moved`, that
@@ -17,7 +17,6 @@ either thread ends the run and is raised by `wait`.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -26,39 +25,27 @@ from typing import Any, Self
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from rtspikes.clock import Clock, LslClock, SampleClock
 from rtspikes.config import Config, noise_from_file
-from rtspikes.detect.detector import Detector, Events
+from rtspikes.detect.detector import Detector
 from rtspikes.errors import ConfigError
-from rtspikes.meters import Percentiles
 from rtspikes.protocols import Pull, Source
 from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.sources import open_source
-from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE, GapCause
-from rtspikes.wire.messages import (
-    event_messages,
-    gap_table,
-    session_facts,
-    table_messages,
-    threshold_messages,
-)
+from rtspikes.types import GapCause
+from rtspikes.wire.announce import Announcer
+from rtspikes.wire.messages import session_facts
 from rtspikes.wire.publish import Aborted, Publisher
 
 LARGEST_BLOCK = 4096
 """Samples that are detected and published at a time: bounds latency while a backlog is caught up."""
-
-STATUS_INTERVAL_S = 1.0
 
 WAIT_S = 0.05
 """How long a paced source waits for room before it looks again."""
 
 FEW_ROWS = 100
 """A first noise level that rests on fewer values (± 12 %) is told to be weak."""
-
-NO_CROSSINGS = np.zeros(0, CROSSING_DTYPE)
-NO_SPIKES = np.zeros(0, SPIKE_DTYPE)
 
 
 class Engine:
@@ -78,7 +65,6 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._stamps: deque[tuple[int, float]] = deque(maxlen=4096)
-        self.status: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Open the source, prepare detection, and bind."""
@@ -105,18 +91,16 @@ class Engine:
         self.endpoint = self._publisher.bind()
         self.session = self._publisher.session
         self._publisher.set_info(self._info_fields())
-        self._tick_s = config.publish.tick_ms * 1e-3
-        self._told = {"crossings": self._first, "spikes": self._first}
-        self._reached = dict(self._told)
-        self._told_s = dict.fromkeys(self._told, 0.0)
+        self._announcer = Announcer(
+            self._publisher,
+            info,
+            self._sample_clock,
+            self._clock,
+            self._first,
+            self._detector.pre + self._detector.post,
+            config.publish.tick_ms * 1e-3,
+        )
         self._learn_until = self._first + self._detector.initial_samples
-        self._counts = {"spikes": 0, "crossings": 0, "rejected": 0, "gaps": 0}
-        self._counts |= {"lost_source": 0, "lost_overrun": 0}
-        self._bad_told = 0
-        self._latency = {"detect": Percentiles(), "publish": Percentiles()}
-        self._begun_s = self._status_s = self._clock.now()
-        self._begun_cpu_s = time.process_time()
-        self._status_spikes = 0
 
     def _ring_samples(self) -> int:
         """Return the ring's capacity; raise ConfigError when the held start does not fit."""
@@ -161,13 +145,18 @@ class Engine:
         self._thread("processing", self._process)
 
     @property
+    def status(self) -> dict[str, Any]:
+        """The last `status` message; empty before the first."""
+        return self._announcer.status
+
+    @property
     def subscribers(self) -> int:
         """Subscribers that are there and know the session."""
         return self._publisher.informed
 
     def release(self) -> None:
         """Let the samples come."""
-        self._begun_s, self._begun_cpu_s = self._clock.now(), time.process_time()
+        self._announcer.begin()
         self._thread("acquiring", self._acquire)
 
     def stop(self) -> None:
@@ -276,16 +265,16 @@ class Engine:
                 break
             else:
                 self._idle(seen)
-            self._tick()
+            self._announcer.tick(self._state)
         if not self._abort.is_set():
             self._finish()
 
     def _idle(self, seen: int) -> None:
         """Wait until the source has brought something, at most until the next tick."""
-        due_s = min(self._told_s.values()) + self._tick_s - self._clock.now()
+        left_s = self._announcer.due_s - self._clock.now()
         with self._moved:
             if self._ring.written == seen and not self._acquired.is_set():
-                self._moved.wait(max(due_s, 1e-4))
+                self._moved.wait(max(left_s, 1e-4))
 
     def _learn(self, ended: bool) -> bool:
         """Learn the first noise level from the held start, or from all there is; tell whether it is known."""
@@ -299,7 +288,8 @@ class Engine:
             rows = self._detector.learn(blocks)
             if rows < FEW_ROWS:
                 n = sum(len(samples) for samples, _ in blocks)
-                self._notice("short_start", f"the noise level was learnt from {n} samples only", n)
+                text = f"the noise level was learnt from {n} samples only"
+                self._announcer.notice("short_start", text, n)
             return True
         if block is not None:  # a gap swallowed the start: learn from what follows it
             self._learn_until = block.first + self._detector.initial_samples
@@ -307,14 +297,14 @@ class Engine:
         return False
 
     def _detect(self, block: Block) -> None:
-        for gap in block.gaps:
-            self._gap(gap)
+        self._tell_gaps(block.gaps)
         acquired_s = self._acquired_at(block.first + len(block.samples))
         events = self._detector.process(block.samples, block.first, restart=bool(block.gaps))
-        detected_s = self._clock.now()
-        self._latency["detect"].add(detected_s - acquired_s)
-        self._emit(events, acquired_s, detected_s)
-        self._latency["publish"].add(self._clock.now() - detected_s)
+        self._announcer.events(events, acquired_s, self._clock.now())
+
+    def _tell_gaps(self, gaps: tuple[Segment, ...]) -> None:
+        for gap in gaps:
+            self._announcer.gap(gap.sample - gap.lost, gap.lost, gap.cause or GapCause.SOURCE)
 
     def _acquired_at(self, sample: int) -> float:
         """Return when the sample before `sample` came in."""
@@ -325,111 +315,19 @@ class Engine:
             self._stamps.popleft()
         return self._clock.now()
 
-    def _gap(self, gap: Segment) -> None:
-        first, cause = gap.sample - gap.lost, gap.cause or GapCause.SOURCE
-        self._counts["gaps"] += 1
-        self._counts["lost_overrun" if cause is GapCause.OVERRUN else "lost_source"] += gap.lost
-        for fields in table_messages(gap_table(first, gap.lost, self._sample_clock.time(first), cause)):
-            self._send("gaps", fields)
-
-    def _emit(self, events: Events, acquired_s: float, detected_s: float) -> None:
-        """Publish what a block brought; empty messages only when a tick is due."""
-        stages = {"t_acquired": acquired_s, "t_detected": detected_s}
-        times = self._sample_clock.times
-        events.crossings["time"] = times(events.crossings["crossing"])
-        events.spikes["time"] = times(events.spikes["sample"])
-        events.rejected["time"] = times(events.rejected["crossing"])
-        for update in events.thresholds:
-            for fields in threshold_messages(update):
-                self._send("thresholds", fields | stages)
-        self._reached = {"crossings": events.crossings_to, "spikes": events.spikes_to}
-        if len(events.crossings):
-            self._send_events("crossings", events.crossings, None, stages)
-        if len(events.spikes):
-            self._send_events("spikes", events.spikes, events.waveforms, stages)
-        for fields in table_messages(events.rejected):
-            self._send("rejected", fields | stages)
-        self._counts["rejected"] += len(events.rejected)
-
-    def _send_events(
-        self,
-        kind: str,
-        table: NDArray[np.void],
-        waveforms: NDArray[np.float32] | None,
-        stages: dict[str, float],
-    ) -> None:
-        to = self._reached[kind]
-        for fields in event_messages(table, self._told[kind], to, waveforms):
-            self._send(kind, fields | stages)
-        self._told[kind], self._told_s[kind] = to, self._clock.now()
-        self._counts[kind] += len(table)
-
-    def _tick(self, always: bool = False) -> None:
-        """Say "nothing so far" where nothing was said for a tick; once a second, tell how the run goes."""
-        now = self._clock.now()
-        stages = {"t_acquired": now, "t_detected": now}
-        if always or now - self._told_s["crossings"] >= self._tick_s:
-            self._send_events("crossings", NO_CROSSINGS, None, stages)
-        if always or now - self._told_s["spikes"] >= self._tick_s:
-            no_waveforms = np.zeros((0, self._detector.pre + self._detector.post), np.float32)
-            self._send_events("spikes", NO_SPIKES, no_waveforms, stages)
-        if always or now - self._status_s >= STATUS_INTERVAL_S:
-            self._send_status(now)
-
-    def _send_status(self, now: float) -> None:
-        counts = self._counts
-        elapsed_s = max(now - self._status_s, 1e-9)
-        bad = int(self._detector.bad_samples.sum())
-        if bad > self._bad_told:
-            channels = np.flatnonzero(self._detector.bad_samples)
-            labels = ", ".join(self.info.channels[c].label for c in channels[:8])
-            self._notice(
-                "bad_samples",
-                f"{bad - self._bad_told} samples were NaN, infinite or no voltage and were held; channels so far: "
-                f"{labels}{' …' if len(channels) > 8 else ''}",
-                bad - self._bad_told,
-            )
-            self._bad_told = bad
-        self.status = {
-            "elapsed_s": round(now - self._begun_s, 3),
-            "cpu_s": round(time.process_time() - self._begun_cpu_s, 3),
-            "to_sample": self._told["crossings"],
-            "signal_s": round((self._told["crossings"] - self._first) / self.info.rate_hz, 3),
-            "spikes_per_s": round((counts["spikes"] - self._status_spikes) / elapsed_s, 1),
-            "counts": dict(counts),
-            "bad_samples": bad,
+    def _state(self) -> dict[str, Any]:
+        """Return the engine's part of `status`."""
+        return {
+            "bad_samples": self._announcer.bad_samples(self._detector.bad_samples),
             "settling_samples": self._detector.settling_total,
             "ring_fill": round(self._ring.fill, 4),
-            "subscribers": self._publisher.subscribers,
-            "bad_upstream": self._publisher.bad_upstream,
-            "waited_for_subscribers_s": round(self._publisher.waited_s, 3),
-            "latency_ms": {stage: figures.summary_ms() for stage, figures in self._latency.items()},
             "source": self._source.status(),
         }
-        self._status_s, self._status_spikes = now, counts["spikes"]
-        self._send("status", self.status)
-
-    def _notice(self, cause: str, text: str, count: int) -> None:
-        self._send("notices", {"cause": cause, "text": text, "count": count, "sample": self._told["crossings"]})
-
-    def _send(self, kind: str, fields: dict[str, Any]) -> None:
-        self._publisher.send(kind, fields | {"t_sent": self._clock.now()})
 
     def _finish(self) -> None:
-        """Tell the last gap, end the pending events, and say `end` with the last number of each kind."""
-        for gap in self._ring.gaps_at(self._ring.written):
-            self._gap(gap)
+        """Tell the last gap, end the pending events, and say `end`."""
+        self._tell_gaps(self._ring.gaps_at(self._ring.written))
         now = self._clock.now()
-        self._emit(self._detector.finish(), now, now)
-        self._reached = dict.fromkeys(self._reached, self._ring.next_sample)
-        self._tick(always=True)
-        self._send(
-            "end",
-            {
-                "reason": "stopped" if self._stop.is_set() else "end of source",
-                "to_sample": self._told["crossings"],
-                "counts": dict(self._counts),
-                "took_s": self._clock.now() - self._begun_s,
-                "last_seq": self._publisher.last_seqs(),
-            },
-        )
+        self._announcer.events(self._detector.finish(), now, now)
+        reason = "stopped" if self._stop.is_set() else "end of source"
+        self._announcer.end(reason, self._ring.next_sample, self._state())

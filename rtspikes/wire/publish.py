@@ -44,7 +44,10 @@ def check_local(endpoint: str) -> None:
     scheme, _, address = endpoint.partition("://")
     if scheme in ("ipc", "inproc") and address:
         return
-    if scheme != "tcp" or not _is_loopback(address.rpartition(":")[0].strip("[]")):
+    host, _, port = address.rpartition(":")
+    if scheme == "tcp" and not (port == "*" or (port.isdecimal() and int(port) < 65536)):
+        raise ConfigError(f"publish.endpoint must have a port 0 … 65535 (0: any free one), got {endpoint!r}")
+    if scheme != "tcp" or not _is_loopback(host.strip("[]")):
         raise ConfigError(
             f"publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; "
             f"other addresses need CURVE keys, which this version does not have"

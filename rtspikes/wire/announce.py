@@ -1,0 +1,188 @@
+"""The announcer: what is said, and when: a block's events, ticks, gaps, the state once a second, the end.
+
+Belongs to the thread that owns the publisher.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.clock import Clock, SampleClock
+from rtspikes.detect.detector import Events
+from rtspikes.meters import Percentiles
+from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE, GapCause, StreamInfo
+from rtspikes.wire.messages import event_messages, gap_table, table_messages, threshold_messages
+from rtspikes.wire.publish import Publisher
+
+STATUS_INTERVAL_S = 1.0
+
+LABELS_TOLD = 8
+"""Channels that a notice names."""
+
+NO_CROSSINGS = np.zeros(0, CROSSING_DTYPE)
+NO_SPIKES = np.zeros(0, SPIKE_DTYPE)
+
+
+class Announcer:
+    """Turns what the detector found into messages, and counts what was said.
+
+    After an event table every later one begins where it ended (`told`), so that intervals join whatever was split.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        info: StreamInfo,
+        sample_clock: SampleClock,
+        clock: Clock,
+        first_sample: int,
+        snippet_samples: int,
+        tick_s: float,
+    ) -> None:
+        self._publisher = publisher
+        self._info = info
+        self._sample_clock = sample_clock
+        self._clock = clock
+        self._first = first_sample
+        self._no_waveforms = np.zeros((0, snippet_samples), np.float32)
+        self._tick_s = tick_s
+        self._told = {"crossings": first_sample, "spikes": first_sample}
+        self._reached = dict(self._told)
+        self._told_s = dict.fromkeys(self._told, 0.0)
+        self._counts = dict.fromkeys(("spikes", "crossings", "rejected", "gaps", "lost_source", "lost_overrun"), 0)
+        self._bad_told = 0
+        self._latency = {"detect": Percentiles(), "publish": Percentiles()}
+        self._spikes_before = 0
+        self.status: dict[str, Any] = {}
+        """The last `status` message; replaced, never changed, so that other threads may read it."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Count elapsed time from here on."""
+        self._begun_s = self._status_s = self._clock.now()
+        self._begun_cpu_s = time.process_time()
+
+    @property
+    def due_s(self) -> float:
+        """When the next tick is due, on the clock (s)."""
+        return min(self._told_s.values()) + self._tick_s
+
+    def gap(self, first: int, lost: int, cause: GapCause) -> None:
+        """Say that `lost` samples from absolute index `first` on are missing."""
+        self._counts["gaps"] += 1
+        self._counts["lost_overrun" if cause is GapCause.OVERRUN else "lost_source"] += lost
+        for fields in table_messages(gap_table(first, lost, self._sample_clock.time(first), cause)):
+            self._send("gaps", fields)
+
+    def events(self, events: Events, acquired_s: float, detected_s: float) -> None:
+        """Say what a block brought; fills the events' `time` columns."""
+        self._latency["detect"].add(detected_s - acquired_s)
+        stages = {"t_acquired": acquired_s, "t_detected": detected_s}
+        times = self._sample_clock.times
+        events.crossings["time"] = times(events.crossings["crossing"])
+        events.spikes["time"] = times(events.spikes["sample"])
+        events.rejected["time"] = times(events.rejected["crossing"])
+        for update in events.thresholds:
+            for fields in threshold_messages(update):
+                self._send("thresholds", fields | stages)
+        self._reached = {"crossings": events.crossings_to, "spikes": events.spikes_to}
+        if len(events.crossings):
+            self._table("crossings", events.crossings, None, stages)
+        if len(events.spikes):
+            self._table("spikes", events.spikes, events.waveforms, stages)
+        for fields in table_messages(events.rejected):
+            self._send("rejected", fields | stages)
+        self._counts["rejected"] += len(events.rejected)
+        self._latency["publish"].add(self._clock.now() - detected_s)
+
+    def _table(
+        self, kind: str, table: NDArray[np.void], waveforms: NDArray[np.float32] | None, stages: dict[str, float]
+    ) -> None:
+        to = max(self._reached[kind], self._told[kind])
+        for fields in event_messages(table, self._told[kind], to, waveforms):
+            self._send(kind, fields | stages)
+        self._told[kind], self._told_s[kind] = to, self._clock.now()
+        self._counts[kind] += len(table)
+
+    def tick(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Say "nothing so far" where nothing was said for a tick; once a second, say how the run goes.
+
+        state: what others know of it, for `status`.
+        """
+        now = self._clock.now()
+        if now - self._told_s["crossings"] >= self._tick_s:
+            self._nothing_more("crossings", now)
+        if now - self._told_s["spikes"] >= self._tick_s:
+            self._nothing_more("spikes", now)
+        if now - self._status_s >= STATUS_INTERVAL_S:
+            self._send_status(now, state())
+
+    def _nothing_more(self, kind: str, now: float) -> None:
+        stages = {"t_acquired": now, "t_detected": now}
+        if kind == "crossings":
+            self._table(kind, NO_CROSSINGS, None, stages)
+        else:
+            self._table(kind, NO_SPIKES, self._no_waveforms, stages)
+
+    def _send_status(self, now: float, state: dict[str, Any]) -> None:
+        elapsed_s = max(now - self._status_s, 1e-9)
+        self.status = {
+            "elapsed_s": round(now - self._begun_s, 3),
+            "cpu_s": round(time.process_time() - self._begun_cpu_s, 3),
+            "to_sample": self._told["crossings"],
+            "signal_s": round((self._told["crossings"] - self._first) / self._info.rate_hz, 3),
+            "spikes_per_s": round((self._counts["spikes"] - self._spikes_before) / elapsed_s, 1),
+            "counts": dict(self._counts),
+            "subscribers": self._publisher.subscribers,
+            "bad_upstream": self._publisher.bad_upstream,
+            "waited_for_subscribers_s": round(self._publisher.waited_s, 3),
+            "latency_ms": {stage: figures.summary_ms() for stage, figures in self._latency.items()},
+            **state,
+        }
+        self._status_s, self._spikes_before = now, self._counts["spikes"]
+        self._send("status", self.status)
+
+    def bad_samples(self, per_channel: NDArray[np.int64]) -> int:
+        """Tell of samples (channels,) that were held since this was last told; return how many there were in all."""
+        total = int(per_channel.sum())
+        if new := total - self._bad_told:
+            channels = np.flatnonzero(per_channel)
+            labels = ", ".join(self._info.channels[c].label for c in channels[:LABELS_TOLD])
+            more = " …" if len(channels) > LABELS_TOLD else ""
+            self.notice(
+                "bad_samples",
+                f"{new} samples were NaN, infinite or no voltage and were held; channels so far: {labels}{more}",
+                new,
+            )
+            self._bad_told = total
+        return total
+
+    def notice(self, cause: str, text: str, count: int) -> None:
+        """Say something that a person should know."""
+        self._send("notices", {"cause": cause, "text": text, "count": count, "sample": self._told["crossings"]})
+
+    def end(self, reason: str, to_sample: int, state: dict[str, Any]) -> None:
+        """Say what is left: how far it went, the last state, and `end` with the last number of each kind."""
+        now = self._clock.now()
+        self._reached = dict.fromkeys(self._reached, to_sample)
+        for kind in self._reached:
+            self._nothing_more(kind, now)
+        self._send_status(now, state)
+        self._send(
+            "end",
+            {
+                "reason": reason,
+                "to_sample": to_sample,
+                "counts": dict(self._counts),
+                "took_s": now - self._begun_s,
+                "last_seq": self._publisher.last_seqs(),
+            },
+        )
+
+    def _send(self, kind: str, fields: dict[str, Any]) -> None:
+        self._publisher.send(kind, fields | {"t_sent": self._clock.now()})
