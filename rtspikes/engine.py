@@ -17,6 +17,7 @@ either thread ends the run and is raised by `wait`.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -153,6 +154,12 @@ class Engine:
     def subscribers(self) -> int:
         """Subscribers that are there and know the session."""
         return self._publisher.informed
+
+    @property
+    def waiting_s(self) -> float:
+        """How long (s) the run has been waiting for a subscriber that does not keep up; 0 when it does not."""
+        since_s = self._publisher.waiting_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def release(self) -> None:
         """Let the samples come."""

@@ -27,7 +27,7 @@ class Progress:
     def __enter__(self) -> Self:
         """Draw the bar on a terminal."""
         if sys.stderr.isatty():
-            columns = (rich.progress.BarColumn(), rich.progress.TextColumn("{task.description}"))
+            columns = (rich.progress.BarColumn(30), rich.progress.TextColumn("{task.description}"))
             self._bar = rich.progress.Progress(*columns, console=Console(stderr=True))
             self._bar.start()
             self._task = self._bar.add_task("", total=self._total_s)
@@ -46,9 +46,17 @@ class Progress:
             return
         self._shown = status
         if self._bar is not None:
-            self._bar.update(self._task, completed=status["signal_s"], description=status_line(status))
+            self._bar.update(self._task, completed=status["signal_s"], description=short_line(status))
         else:
             click.echo(status_line(status), err=True)
+
+
+def short_line(status: dict[str, Any]) -> str:
+    """Return what fits beside a bar: position, rate, losses, and how late detection is."""
+    counts, latency = status["counts"], status["latency_ms"].get("detect", {})
+    lost = counts["lost_source"] + counts["lost_overrun"]
+    late = f"  {latency['p99']:.1f} ms" if latency else ""
+    return f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {lost}{late}"
 
 
 def status_line(status: dict[str, Any]) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.2
 
+STALL_S = 2.0
+"""A paced run that waits for a subscriber for longer than this says so."""
+
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
@@ -142,11 +145,15 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
             child.check_alive()
     engine.release()
     begun_s = time.monotonic()
+    stalled = False
     with Progress(engine.info, config.source) as progress:
         while not engine.wait(LOOK_S):
             progress.show(engine.status)
             if child is not None:
                 child.tell_if_dead()
+            if engine.waiting_s > STALL_S and not stalled:
+                click.echo("waiting for a subscriber that does not keep up; Ctrl-C twice ends the run", err=True)
+            stalled = engine.waiting_s > STALL_S
             if duration is not None and time.monotonic() - begun_s >= duration:
                 engine.stop()
 

@@ -250,7 +250,8 @@ class Detector:
         self._segment = first
         self._armed = first if first == self._first else first + self.settling
         self.settling_total += self._armed - first
-        value = self._tiled(row.astype(np.float32), 0) * self._gain + self._offset
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = self._tiled(row.astype(np.float32), 0) * self._gain + self._offset
         value = np.where(np.abs(value) <= kernels.PHYSICAL_UV, value, self._held)
         for s, (b0, b1, b2, a1, a2) in enumerate(self.sections):
             out = (b0 + b1 + b2) / (1 + a1 + a2) * value

@@ -80,6 +80,7 @@ class Publisher:
         self._info_sent_s = 0.0
         self.subscribers = 0
         self.waited_s = 0.0
+        self.waiting_since_s: float | None = None
         self.bad_upstream = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
@@ -147,8 +148,10 @@ class Publisher:
                 self._socket.send_multipart(frames)
                 break
             except zmq.Again:
+                self.waiting_since_s = begun_s
                 if self._abort():
                     raise Aborted from None
+        self.waiting_since_s = None
         if (took_s := time.monotonic() - begun_s) > NOTABLE_WAIT_S:
             self.waited_s += took_s
         self._seq[kind] = seq + 1
