@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import reprlib
 import tomllib
 import types
 import typing
@@ -42,8 +45,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML file (None: defaults) and apply `key=value` overrides; raise ConfigError for what does not fit."""
+def load_config(
+    path: Path | None, overrides: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None
+) -> Config:
+    """Read a TOML file (None: defaults), apply `key=value` overrides, then the tables of `options`.
+
+    Raises ConfigError for what does not fit.
+    """
     tree: dict[str, Any] = {}
     if path is not None:
         try:
@@ -54,6 +62,12 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> Config:
             raise ConfigError(f"{path} is not TOML: {error}") from None
     for override in overrides:
         _set(tree, override)
+    for table, values in (options or {}).items():
+        if values:
+            below = tree.setdefault(table, {})
+            if not isinstance(below, dict):
+                raise ConfigError(f"{table} must be a table of settings, got {below!r}")
+            below.update(values)
     return config_from(tree)
 
 
@@ -61,13 +75,18 @@ def config_from(tree: Mapping[str, Any]) -> Config:
     """Return the configuration in a tree of TOML tables; raise ConfigError for unknown keys and wrong values."""
     for path, known in _unknown_keys(tree, Config, ""):
         raise ConfigError(f"unknown key {path!r}; {nearest(path, known)}")
+    for key, value in _numbers(tree, ""):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}: must be a finite number, got {value:g}")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{key}: must fit into 64 bits, got {value}")
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`").replace("[...]", "")
-        value = _value_at(tree, where.rstrip("`"))
-        got = f"{what} ({value})" if "got `" in what else f"{what}, got {value}"
+        shown = _value_at(tree, where.rstrip("`"))
+        got = f"{what} ({shown})" if "got `" in what else f"{what}, got {shown}"
         raise ConfigError(f"{key or 'configuration'}: {got}") from None
 
 
@@ -99,7 +118,7 @@ def noise_from_file(config: Config, info: StreamInfo) -> NDArray[np.float32] | N
         values = json.loads(Path(noise.file).read_bytes())
     except OSError as error:
         raise ConfigError(f"detect.noise.file: cannot read {noise.file}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{noise.file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise DataError(f"{noise.file} must hold an object of σ (µV) by channel label")
@@ -109,7 +128,7 @@ def noise_from_file(config: Config, info: StreamInfo) -> NDArray[np.float32] | N
     sigma = np.zeros(info.n_channels, np.float32)
     for channel in info.channels:
         value = values.get(channel.label, 1.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value < 1e9:
             raise DataError(f"{noise.file}: σ must be a number > 0 (µV), got {value!r} for {channel.label!r}")
         sigma[channel.position] = value
     return sigma
@@ -196,16 +215,27 @@ def _unknown_keys(tree: Any, of: type, prefix: str) -> Iterator[tuple[str, list[
                 yield from _unknown_keys(rule, ChannelRule, "channels.")
 
 
+def _numbers(tree: Any, key: str) -> Iterator[tuple[str, float]]:
+    """Yield (dotted key, value) of every number in a tree of tables and lists."""
+    if isinstance(tree, int | float):
+        yield key, tree
+    elif isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _numbers(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(tree, list):
+        for i, value in enumerate(tree):
+            yield from _numbers(value, f"{key}[{i}]")
+
+
 def _value_at(tree: Any, path: str) -> str:
-    """Return the value that a msgspec error path such as `detect.threshold` or `channels[...].sign` points to."""
+    """Return the value that a msgspec error path such as `detect.threshold` or `channels[1].sign` points to."""
     at: Any = tree
-    for part in path.split("."):
-        name = part.partition("[")[0]
-        if isinstance(at, list):
-            at = next((x.get(name) for x in at if isinstance(x, Mapping) and name in x), None)
-        elif isinstance(at, Mapping):
-            at = at.get(name)
-    return repr(at)
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        if index and isinstance(at, list) and int(index) < len(at):
+            at = at[int(index)]
+        elif isinstance(at, Mapping) and name in at:
+            at = at[name]
+    return reprlib.repr(at)
 
 
 def _toml(value: Any) -> str:

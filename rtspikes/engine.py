@@ -125,7 +125,6 @@ class Engine:
             "endpoint": self.endpoint,
             "first_sample": self._first,
             "clock": {"lsl_s": now, "utc": datetime.now(UTC).isoformat()},
-            "clock_anchors": [list(a) for a in self._sample_clock.anchors],
             "session_keys": msgspec.to_builtins(self._config.session),
         }
 
@@ -207,9 +206,10 @@ class Engine:
     def _acquire(self) -> None:
         try:
             self._source.start()
+            most = max(LARGEST_BLOCK, self._ring.capacity // 8)  # what is reserved is lost to readers without a lease
             discard = np.empty((LARGEST_BLOCK, self.info.n_channels), self.info.dtype)
             while not self._stop.is_set():
-                room = self._ring.reserve(self._ring.capacity)
+                room = self._ring.reserve(most)
                 if len(room):
                     pull = self._source.pull(room)
                     self._commit(pull)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 24
+"""Known words that a hint lists at most."""
+
 
 class RtspikesError(Exception):
     """Anything that rtspikes refuses or cannot do, in one line: what, the rule, the value, what to do."""
@@ -48,4 +51,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint naming the known word nearest to `word`, or all of them when none is near."""
     choices = list(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(choices)}"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(choices[:MOST_NAMED])}{' …' if len(choices) > MOST_NAMED else ''}"

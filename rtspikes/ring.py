@@ -81,11 +81,13 @@ class Ring:
 
     def skip(self, lost: int, cause: GapCause) -> None:
         """Tell that `lost` samples are missing before the next one; 0 marks a seam."""
-        here = [s for s in self.segments if s.slot == self.written and s.cause is not None]
-        if here and lost and (here[-1].cause == cause or len(here) > 1):
-            last = here[-1]
-            grown = Segment(last.slot, last.sample + lost, last.lost + lost, last.cause)
-            self.segments = (*self.segments[:-1], grown)
+        table = self.segments
+        same = [i for i, s in enumerate(table) if s.slot == self.written and s.cause == cause and s.lost]
+        if same and lost:  # no sample lies between: grow the entry, and move those behind it
+            at = same[-1]
+            grown = table[at]._replace(sample=table[at].sample + lost, lost=table[at].lost + lost)
+            later = (s._replace(sample=s.sample + lost) for s in table[at + 1 :])
+            self.segments = (*table[:at], grown, *later)
             return
         kept = self._table_from(min(self.leased, self.written - self.capacity))
         self.segments = (*kept, Segment(self.written, self.next_sample + lost, lost, cause))
@@ -94,7 +96,7 @@ class Ring:
         """Return the table without the segments that ended before `slot`."""
         table = self.segments
         first = 0
-        while first + 1 < len(table) and table[first + 1].slot <= slot:
+        while first + 1 < len(table) and table[first].slot < slot and table[first + 1].slot <= slot:
             first += 1
         return table[first:]
 

@@ -20,8 +20,11 @@ def select(selector: str | int | Iterable[str | int], channels: Sequence[Channel
     """Return the positions, ascending, that a selector or a list of selectors names; at least one per selector."""
     if isinstance(selector, str | int):
         return _select_one(selector, channels)
+    parts = list(selector)
+    if not parts:
+        raise ConfigError("a selector must name at least one channel, got an empty list")
     found: set[int] = set()
-    for part in selector:
+    for part in parts:
         found.update(_select_one(part, channels))
     return sorted(found)
 
@@ -41,7 +44,7 @@ def _select_one(selector: str | int, channels: Sequence[ChannelInfo]) -> list[in
     else:
         found = [c.position for c in channels if c.label == selector]
         found = found or [c.position for c in channels if fnmatch.fnmatchcase(c.label, selector)]
-        known = [c.label for c in channels][:16]
+        known = [c.label for c in channels]
     if not found:
         raise ConfigError(f"selector {selector!r} matches no channel; {nearest(selector, known)}")
     return found

@@ -15,6 +15,16 @@ RATE_HZ = 20000.0
 GAIN_UV = 0.195
 
 
+WIRE_INFO: dict[str, Any] = {
+    "n_channels": 1,
+    "channels": {"label": ["E1"]},
+    "snippet_samples": [1, 2],
+    "first_sample": 0,
+    "rate_hz": RATE_HZ,
+}
+"""The least that an `info` message says: one channel, waveforms of three samples."""
+
+
 def spike_shape(rate_hz: float = RATE_HZ) -> NDArray[np.float64]:
     """Return a biphasic spike of unit trough, 2 ms long, its trough 0.5 ms after its start."""
     t = np.arange(round(2e-3 * rate_hz)) / rate_hz * 1e3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from rtspikes.errors import DataError, TransportError
 
 WINDOWS_NEW_GROUP = 0x200
 """CREATE_NEW_PROCESS_GROUP, which `subprocess` has on Windows only."""
+
+READY = "logging"
+"""What a child logger prints once it is ready."""
 
 PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
@@ -26,8 +30,25 @@ class LogChild:
             {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
         )
         command = [sys.executable, "-m", "rtspikes", "log", endpoint, str(path), "--child"]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **own_group)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **own_group
+        )
         self._told = False
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="rtspikes-log-child", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        """Take in what the logger says until it ends (in a thread of its own)."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.strip() == READY:
+                self._ready.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether its folder is there, and everything from now on will be logged."""
+        return self._ready.is_set()
 
     def check_alive(self) -> None:
         """Raise DataError when the logger ended before the run began; it has said why itself."""
@@ -46,6 +67,9 @@ class LogChild:
 
     def finish(self, linger_s: float) -> int:
         """Wait for the logger after the engine's end; return its exit code. Raise TransportError when it hangs."""
+        if not self.ready:
+            self.kill()
+            return 0
         try:
             code = self._process.wait(linger_s + PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -64,3 +88,6 @@ class LogChild:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._reader.join(PATIENCE_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from rtspikes.cli.children import LogChild
 from rtspikes.cli.progress import Progress
@@ -63,8 +62,7 @@ def run(
         for key, default, description in documented_keys():
             click.echo(f"{key:28} {default:24} {description}")
         return 0
-    extra = {"uri": source} if source is not None else {}
-    return _run(load_config(config_path, overrides), extra, **options)
+    return _run(config_path, overrides, {"uri": source} if source is not None else {}, **options)
 
 
 @click.command()
@@ -98,23 +96,20 @@ def replay(
     extra |= {k: v for k, v in (("start_s", start), ("stop_s", stop)) if v is not None}
     if loop:
         extra["loop"] = True
-    return _run(load_config(config_path, overrides), extra, **options)
+    return _run(config_path, overrides, extra, **options)
 
 
 def _run(
-    config: Config,
+    config_path: Path | None,
+    overrides: tuple[str, ...],
     source: dict[str, Any],
     publish: str | None,
     log_path: Path | None,
     duration: float | None,
     wait_subscribers: int | None,
 ) -> int:
-    changes = {k: v for k, v in (("endpoint", publish), ("wait_subscribers", wait_subscribers)) if v is not None}
-    config = msgspec.structs.replace(
-        config,
-        source=msgspec.structs.replace(config.source, **source),
-        publish=msgspec.structs.replace(config.publish, **changes),
-    )
+    asked = {k: v for k, v in (("endpoint", publish), ("wait_subscribers", wait_subscribers)) if v is not None}
+    config = load_config(config_path, overrides, {"source": source, "publish": asked})
     if log_path is not None:
         log_path = session_path(log_path)
         check_free(log_path)
@@ -140,9 +135,11 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
     click.echo(f"publishing on {engine.endpoint}", err=True)
     engine.start()
     wanted = config.publish.wait_subscribers + (1 if child else 0)
-    while engine.subscribers < wanted and not engine.wait(LOOK_S / 10):
+    while engine.subscribers < wanted or (child is not None and not child.ready):
         if child is not None:
             child.check_alive()
+        if engine.wait(LOOK_S / 10):
+            return
     engine.release()
     begun_s = time.monotonic()
     stalled = False

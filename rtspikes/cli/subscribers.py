@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from rtspikes.cli.children import READY
 from rtspikes.clock import LslClock
 from rtspikes.subscribers.listen import lines
 from rtspikes.subscribers.log.writer import LOGGED_KINDS, check_free, record_session, session_path
@@ -29,14 +31,18 @@ def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | 
 
     Example: rtspikes listen tcp://127.0.0.1:5570 --json
     """
-    with subscribe(endpoint, kinds=kinds or ("spikes",), connect_timeout_s=timeout) as subscriber:
+    with (
+        subscribe(endpoint, kinds=kinds or ("spikes",), connect_timeout_s=timeout) as subscriber,
+        open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as out,  # whole lines, also under python -u
+    ):
         try:
             for batch in subscriber:
                 for missed in batch.missed:
                     click.echo(f"rtspikes: missed {missed.count} {missed.kind} messages", err=True)
                 text = "\n".join(lines(batch, subscriber.info or {}, as_json)) if batch.kind in subscriber.kinds else ""
                 if text:
-                    click.echo(text)
+                    out.write(text + "\n")
+                    out.flush()
         except KeyboardInterrupt:
             return
 
@@ -64,7 +70,9 @@ def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
     with subscribe(
         endpoint, kinds=LOGGED_KINDS, connect_timeout_s=timeout, high_water_mark=LOG_HIGH_WATER_MARK
     ) as subscriber:
-        writer = record_session(subscriber, folder, LslClock(), lambda: stopped)
+        writer = record_session(
+            subscriber, folder, LslClock(), lambda: stopped, lambda: click.echo(READY) if child else None
+        )
     if not child:
         click.echo(
             "no session was met; nothing was logged"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
+from rtspikes.subscribers.plain import plain
 from rtspikes.wire.subscribe import Batch
 
 TABLE_FIELDS: dict[str, Callable[[Batch], Any]] = {
@@ -23,9 +21,9 @@ def lines(batch: Batch, info: dict[str, Any], as_json: bool) -> Iterator[str]:
     """Yield the lines of one batch: one per event, or one per message for kinds without a table."""
     labels = info["channels"]["label"]
     if batch.kind not in TABLE_FIELDS:
-        fields = {k: _plain(v) for k, v in batch.fields.items() if k not in ("columns", "dtypes", "waveforms")}
+        fields = {k: plain(v) for k, v in batch.fields.items() if k not in ("columns", "dtypes", "waveforms")}
         if batch.thresholds is not None:
-            fields |= {name: _plain(batch.thresholds[name].tolist()) for name in batch.thresholds.dtype.names or ()}
+            fields |= {name: plain(batch.thresholds[name].tolist()) for name in batch.thresholds.dtype.names or ()}
         yield json.dumps({"kind": batch.kind, **fields}, ensure_ascii=False) if as_json else _text(batch.kind, fields)
         return
     table = TABLE_FIELDS[batch.kind](batch)
@@ -33,9 +31,9 @@ def lines(batch: Batch, info: dict[str, Any], as_json: bool) -> Iterator[str]:
     for row in table.tolist():
         event = dict(zip(names, row, strict=True))
         if "channel" in event:
-            event["label"] = labels[event["channel"]]
+            event["label"] = labels[event["channel"]] if event["channel"] < len(labels) else str(event["channel"])
         if as_json:
-            yield json.dumps({"kind": batch.kind, **{k: _plain(v) for k, v in event.items()}}, ensure_ascii=False)
+            yield json.dumps({"kind": batch.kind, **{k: plain(v) for k, v in event.items()}}, ensure_ascii=False)
         else:
             yield _event_text(batch.kind, event, float(info["rate_hz"]))
 
@@ -52,18 +50,3 @@ def _event_text(kind: str, event: dict[str, Any], rate_hz: float) -> str:
 
 def _text(kind: str, fields: dict[str, Any]) -> str:
     return kind + "  " + "  ".join(f"{k}={v}" for k, v in fields.items() if k not in ("v", "session"))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: no NaN, no bytes, no numpy scalars."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value

@@ -7,6 +7,7 @@ field name, with their dtype strings beside them.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,9 @@ KINDS = (*TABLES, "notices", "status", "info", "end")
 
 TARGET_BYTES = 256 * 1024
 """Tables are split so that a message stays below this."""
+
+HEAD_BYTES = 4096
+"""Room in a message for everything but its table's rows (about 400 bytes)."""
 
 MAX_BYTES = 64 * 1024 * 1024
 """A message beyond this is refused unread (`info` of 100,000 channels takes about 12 MB)."""
@@ -81,7 +85,7 @@ def table_fields(table: NDArray[np.void]) -> dict[str, Any]:
 
 def rows_per_message(row_bytes: int) -> int:
     """Return how many table rows of `row_bytes` fit into one message."""
-    return max(1, TARGET_BYTES // row_bytes)
+    return max(1, (TARGET_BYTES - HEAD_BYTES) // row_bytes)
 
 
 Encoded = tuple[int, bytes]
@@ -125,14 +129,23 @@ def decode(frames: Sequence[bytes]) -> Message:
         raise WireError(f"{kind}: not msgpack ({type(error).__name__}: {error})") from None
     if not isinstance(fields, dict):
         raise WireError(f"{kind}: the second frame must be a map, got {type(fields).__name__}")
+    if any(isinstance(value, msgpack.Timestamp) for value in fields.values()):
+        _refuse_extension(-1, b"")
     if fields.get("v") != VERSION:
-        raise WireError(f"{kind}: protocol version must be {VERSION}, got {fields.get('v')!r}; update rtspikes")
+        raise WireError(
+            f"{kind}: protocol version must be {VERSION}, got {reprlib.repr(fields.get('v'))}; update rtspikes"
+        )
     _need(kind, fields, "session", str)
     if _need(kind, fields, "seq", int) < 0:
         raise WireError(f"{kind}: seq must be ≥ 0, got {fields['seq']}")
     if kind in ("spikes", "crossings"):
         if _need(kind, fields, "from_sample", int) > _need(kind, fields, "to_sample", int):
             raise WireError(f"{kind}: from_sample must be ≤ to_sample")
+    if kind == "thresholds":
+        _need(kind, fields, "sample", int)
+        _need(kind, fields, "first_channel", int)
+    if kind == "info":
+        _check_info(fields)
     if kind not in TABLES:
         return Message(kind, stream, fields)
     table = _table(kind, fields)
@@ -143,8 +156,24 @@ def decode(frames: Sequence[bytes]) -> Message:
 def _need(kind: str, fields: dict[str, Any], key: str, of: type) -> Any:
     value = fields.get(key)
     if not isinstance(value, of) or isinstance(value, bool):
-        raise WireError(f"{kind}: {key} must be {of.__name__}, got {value!r:.40}")
+        raise WireError(f"{kind}: {key} must be {of.__name__}, got {reprlib.repr(value)}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise WireError(f"{kind}: {key} must fit into 64 bits, got {reprlib.repr(value)}")
     return value
+
+
+def _check_info(info: dict[str, Any]) -> None:
+    """Raise WireError unless what every subscriber relies on is there and of one piece."""
+    n = _need("info", info, "n_channels", int)
+    labels = _need("info", info, "channels", dict).get("label")
+    if not isinstance(labels, list) or len(labels) != n or not all(isinstance(label, str) for label in labels):
+        raise WireError(f"info: channels.label must be {n} strings (n_channels)")
+    snippet = _need("info", info, "snippet_samples", list)
+    if len(snippet) != 2 or not all(type(x) is int and 0 <= x <= MAX_BYTES for x in snippet) or not sum(snippet):
+        raise WireError(f"info: snippet_samples must be two counts, got {reprlib.repr(snippet)}")
+    _need("info", info, "first_sample", int)
+    if not (isinstance(info.get("rate_hz"), int | float) and 0 < info["rate_hz"] < 1e9):
+        raise WireError(f"info: rate_hz must be > 0, got {reprlib.repr(info.get('rate_hz'))}")
 
 
 def _table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
@@ -156,10 +185,10 @@ def _table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
     for name in dtype.names or ():
         column = columns.get(name)
         if dtypes.get(name) != dtype[name].str:
-            raise WireError(f"{kind}: dtype of {name} must be {dtype[name].str}, got {dtypes.get(name)!r:.40}")
+            raise WireError(f"{kind}: dtype of {name} must be {dtype[name].str}, got {reprlib.repr(dtypes.get(name))}")
         if not isinstance(column, bytes) or len(column) != n * dtype[name].itemsize:
             size = len(column) if isinstance(column, bytes) else column
-            raise WireError(f"{kind}: column {name} must be {n * dtype[name].itemsize} bytes, got {size!r:.40}")
+            raise WireError(f"{kind}: column {name} must be {n * dtype[name].itemsize} bytes, got {reprlib.repr(size)}")
     table = np.empty(n, dtype)
     for name in dtype.names or ():
         table[name] = np.frombuffer(columns[name], dtype[name])

@@ -17,7 +17,7 @@ import zmq
 
 from rtspikes.errors import ConfigError, TransportError
 from rtspikes.wire.codec import KINDS, VERSION, Encoded, encode, encode_items, topic
-from rtspikes.wire.settings import PublishSettings
+from rtspikes.wire.settings import KEEPALIVE, PublishSettings
 
 INFO_INTERVAL_S = 0.1
 """`info` goes out at most this often, however many subscribe."""
@@ -31,7 +31,7 @@ NOTABLE_WAIT_S = 1e-3
 MOST_CHANGES = 64
 """Subscriptions taken in at a time: a flood of them must not keep spikes waiting."""
 
-LARGEST_UPSTREAM = 1024
+LARGEST_UPSTREAM = 256
 """Bytes of a subscription; a peer that sends more is cut off."""
 
 
@@ -42,7 +42,7 @@ class Aborted(Exception):
 def check_local(endpoint: str) -> None:
     """Raise ConfigError unless `endpoint` can be reached from this computer only."""
     scheme, _, address = endpoint.partition("://")
-    if scheme in ("ipc", "inproc") and address:
+    if scheme == "ipc" and address:
         return
     host, _, port = address.rpartition(":")
     if scheme == "tcp" and not (port == "*" or (port.isdecimal() and int(port) < 65536)):
@@ -89,15 +89,14 @@ class Publisher:
         """Open the socket; return the address with its real port. Raise TransportError when it cannot be had."""
         socket = self._socket
         socket.set(zmq.XPUB_VERBOSER, 1)
+        socket.set(zmq.IPV6, int("[" in self.endpoint))
         socket.set(zmq.XPUB_NODROP, int(self._paced))
         socket.set(zmq.SNDHWM, self._settings.high_water_mark)
-        socket.set(zmq.RCVHWM, 10_000)
+        socket.set(zmq.RCVHWM, 1000)
         socket.set(zmq.SNDTIMEO, PATIENCE_MS)
         socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM)
-        socket.set(zmq.TCP_KEEPALIVE, 1)
-        socket.set(zmq.TCP_KEEPALIVE_IDLE, 10)
-        socket.set(zmq.TCP_KEEPALIVE_INTVL, 5)
-        socket.set(zmq.TCP_KEEPALIVE_CNT, 4)
+        for option, value in KEEPALIVE.items():
+            socket.set(option, value)
         address = self.endpoint
         if address.startswith("tcp://") and address.endswith(":0"):
             address = address[:-1] + "*"
@@ -141,8 +140,12 @@ class Publisher:
 
     def _send(self, kind: str, items: Encoded) -> None:
         seq = self._seq[kind]
-        frames = [self._topics[kind], encode({"v": VERSION, "session": self.session, "seq": seq}, items)]
+        head: dict[str, Any] = {"v": VERSION, "session": self.session, "seq": seq}
+        if kind == "info":
+            head["next_seq"] = {k: self._seq[k] for k in KINDS}
+        frames = [self._topics[kind], encode(head, items)]
         begun_s = time.monotonic()
+        self._socket.get(zmq.EVENTS)  # lets libzmq take in what subscribers have read; send() does so only now and then
         while True:
             try:
                 self._socket.send_multipart(frames)

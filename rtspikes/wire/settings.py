@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import zmq
 from msgspec import Meta, Struct
+
+KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 10, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 4}
+"""Finds out within 30 s that the other computer is gone. ZMTP heartbeats would do so too, but abort the whole process
+(libzmq 4.3, stream_engine_base.cpp: `_input_stopped`) when they meet a subscriber that has stopped reading."""
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5570"
 
@@ -20,7 +25,7 @@ class PublishSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=1000, description="longest time (ms) between two `crossings` or two `spikes` messages")
     ] = 10.0
     high_water_mark: Annotated[
-        int, Meta(ge=10, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
+        int, Meta(ge=100, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
     ] = 1000
     wait_subscribers: Annotated[
         int, Meta(ge=0, le=1000, description="subscribers that must be there before the first sample")

@@ -18,13 +18,13 @@ from zmq.utils.monitor import recv_monitor_message
 from rtspikes.errors import ConfigError, EngineVanished, TransportError, WireError, nearest
 from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
 from rtspikes.wire.codec import KINDS, MAX_BYTES, Message, decode, topic
-from rtspikes.wire.settings import DEFAULT_ENDPOINT
-
-HEARTBEAT_MS = 2000
-"""ZMTP pings; libzmq answers them itself, so that an engine that waits for a slow subscriber still counts as there."""
+from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
 
 GRACE_S = 3.0
 """How long a lost connection may take to come back before the engine counts as vanished."""
+
+INTERVAL_KINDS = ("spikes", "crossings")
+"""Kinds whose messages say which samples they cover."""
 
 STEP_MS = 100
 """Longest single wait on the socket."""
@@ -113,10 +113,11 @@ class Subscriber:
         """Connect; does not wait for the engine."""
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
+        self._socket.set(zmq.IPV6, int("[" in self.endpoint))
         self._socket.set(zmq.RCVHWM, self._high_water_mark)
         self._socket.set(zmq.MAXMSGSIZE, MAX_BYTES)
-        self._socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        self._socket.set(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
+        for option, value in KEEPALIVE.items():
+            self._socket.set(option, value)
         self._socket.set(zmq.RECONNECT_IVL, 100)
         self._socket.set(zmq.LINGER, 0)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
@@ -217,12 +218,17 @@ class Subscriber:
             )
 
     def _take(self, message: Message) -> Batch | None:
+        if self.info is not None and message.session == self._session and not _fits(message, self.info):
+            self.malformed += 1
+            return None
         if message.session != self._session:
             self._session = message.session
             self._expected.clear()
             self._reached.clear()
             self.info = None
         if message.kind == "info":
+            if self.info is None:
+                self._begin(message.fields)
             self.info = message.fields
         if self.info is None and message.kind != "end":
             return None  # the engine sends `info` to whoever joins; a batch without it could not be understood
@@ -235,17 +241,27 @@ class Subscriber:
             return None
         return self._batch(message, missed)
 
+    def _begin(self, info: dict[str, Any]) -> None:
+        """Set what number each kind goes on with: all from there on were sent when this subscriber was there."""
+        numbers = info.get("next_seq")
+        if isinstance(numbers, dict):
+            self._expected = {k: n for k, n in numbers.items() if k in KINDS and k != "info" and isinstance(n, int)}
+
     def _holes(self, message: Message) -> tuple[Missed, ...]:
-        """Compare the number with the one expected; the first message of a kind sets where counting begins."""
+        """Compare the number with the one expected."""
         kind, seq = message.kind, message.seq
         expected = self._expected.get(kind, seq)
         reached = self._reached.get(kind)
         self._expected[kind] = max(expected, seq + 1)
-        if kind in ("spikes", "crossings"):
+        if kind in INTERVAL_KINDS:
             self._reached[kind] = message.fields["to_sample"]
         if seq <= expected:
             return ()
-        return (Missed(kind, expected, seq - expected, reached, message.fields.get("from_sample")),)
+        return (
+            Missed(
+                kind, expected, seq - expected, reached, message.fields["from_sample"] if reached is not None else None
+            ),
+        )
 
     def _tail(self, end: dict[str, Any]) -> tuple[Missed, ...]:
         """Return what was sent between the last message received of each kind and the end."""
@@ -267,12 +283,24 @@ class Subscriber:
         return Batch(
             kind=message.kind,
             session=message.session,
-            from_sample=int(message.fields.get("from_sample", 0)),
-            to_sample=int(message.fields.get("to_sample", 0)),
+            from_sample=message.fields["from_sample"] if message.kind in INTERVAL_KINDS else 0,
+            to_sample=message.fields["to_sample"] if message.kind in INTERVAL_KINDS else 0,
             missed=missed,
             fields=message.fields,
             **tables,
         )
+
+
+def _fits(message: Message, info: dict[str, Any]) -> bool:
+    """Tell whether a message keeps to what its session's `info` says of channels and waveforms."""
+    n_channels, table = info["n_channels"], message.table
+    if message.waveforms is not None and message.waveforms.shape[1] != sum(info["snippet_samples"]):
+        return False
+    if message.kind == "thresholds" and table is not None:
+        return bool(0 <= message.fields["first_channel"] <= n_channels - len(table))
+    if table is not None and "channel" in (table.dtype.names or ()) and len(table):
+        return bool(table["channel"].max() < n_channels)
+    return True
 
 
 def subscribe(

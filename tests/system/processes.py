@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +28,14 @@ def rtspikes(*args: object, cwd: object = None) -> subprocess.CompletedProcess[s
     )
 
 
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Return once `condition()` is true; fail, saying `what` did not happen, when it does not become so."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.01)
+
+
 class Running:
     """An `rtspikes` process whose output is read line by line; killed when the block ends."""
 
@@ -39,7 +47,8 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             cwd=str(cwd) if cwd else None,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # The commands flush. Unbuffered, Python drops what a write that SIGCONT cuts short has left.
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
             **own_group,  # type: ignore[call-overload]
         )
         self.out: list[str] = []

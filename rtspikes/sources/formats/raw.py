@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rtspikes.errors import DataError
+from rtspikes.errors import ConfigError, DataError
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
 
 STORED_AS = {"int16": "int16", "float32": "float32", "uint16": "int16", "int32": "float32", "float64": "float32"}
@@ -19,6 +18,9 @@ UV_PER_UNIT = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microvolts": 1.0, "mv": 1e3, 
 """Units that need no gain."""
 
 MAX_CHANNELS = 1_000_000
+MAX_RATE_HZ = 10_000_000
+GAIN_RANGE = (1e-12, 1e12)
+"""Magnitudes of µV per unit beyond which float32 arithmetic fails, and which no converter has."""
 
 
 class RawRecording:
@@ -32,7 +34,7 @@ class RawRecording:
         meta = self._sidecar()
         n_channels = self._whole(meta, "n_channels", 1, MAX_CHANNELS)
         dtype = meta.get("dtype")
-        if dtype not in STORED_AS:
+        if not isinstance(dtype, str) or dtype not in STORED_AS:
             raise self._wrong("dtype", f"one of {', '.join(STORED_AS)}", dtype)
         if meta.get("byte_order", "little") != "little":
             raise self._wrong("byte_order", '"little"', meta["byte_order"])
@@ -59,7 +61,7 @@ class RawRecording:
         self._offset = 32768 if dtype == "uint16" else 0
         self.info = StreamInfo(
             uri=f"file:{path}",
-            rate_hz=self._number(meta, "sampling_rate_hz", above=0.0),
+            rate_hz=self._rate(meta),
             dtype="int16" if STORED_AS[dtype] == "int16" else "float32",
             channels=self._channels(meta, n_channels, uv_per_unit),
             live=False,
@@ -73,7 +75,8 @@ class RawRecording:
         if self._offset:
             np.subtract(source, self._offset, out=destination, casting="unsafe", dtype=np.int32)
         else:
-            destination[:] = source
+            with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which detection holds and counts
+                destination[:] = source
 
     def _wrong(self, key: str, rule: str, value: object) -> DataError:
         return DataError(f"{self._sidecar_path}: {key} must be {rule}, got {value!r}")
@@ -86,6 +89,8 @@ class RawRecording:
                 f"{self._path}: its sidecar {self._sidecar_path.name} is missing; it must give sampling_rate_hz, "
                 f"n_channels, dtype and gain_to_uv as JSON"
             ) from None
+        except OSError as error:
+            raise DataError(f"{self._sidecar_path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self._sidecar_path}: not JSON ({error})") from None
         if not isinstance(meta, dict):
@@ -100,10 +105,16 @@ class RawRecording:
 
     def _number(self, meta: dict[str, Any], key: str, above: float | None = None) -> float:
         value = meta.get(key)
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
         if not good or (above is not None and value is not None and not value > above):
             raise self._wrong(key, "a finite number" + (f" > {above:g}" if above is not None else ""), value)
         return float(value)  # type: ignore[arg-type]
+
+    def _rate(self, meta: dict[str, Any]) -> float:
+        rate = self._number(meta, "sampling_rate_hz", above=0.0)
+        if rate > MAX_RATE_HZ:
+            raise self._wrong("sampling_rate_hz", f"{MAX_RATE_HZ:g} at most", rate)
+        return rate
 
     def _list(self, meta: dict[str, Any], key: str, n: int) -> list[Any] | None:
         value = meta.get(key)
@@ -120,6 +131,8 @@ class RawRecording:
     def _channels(self, meta: dict[str, Any], n: int, uv_per_unit: float | None) -> tuple[ChannelInfo, ...]:
         unit = str(meta.get("unit", "")).strip().lower()
         if uv_per_unit is not None:
+            if not _is_gain(uv_per_unit):
+                raise ConfigError(f"source.uv_per_unit must be finite and not 0, got {uv_per_unit:g}")
             gains = [uv_per_unit] * n
         elif "gain_to_uv" in meta:
             gains = self._per_channel(meta, "gain_to_uv", n, 1.0)
@@ -130,10 +143,9 @@ class RawRecording:
                 f"{self._sidecar_path}: the unit {meta.get('unit')!r} has no known size and gain_to_uv is missing; add "
                 f"it, or say source.uv_per_unit"
             )
-        if any(g == 0 or not math.isfinite(g) for g in gains):
-            raise self._wrong(
-                "gain_to_uv", "finite and not 0", next(g for g in gains if g == 0 or not math.isfinite(g))
-            )
+        for gain in gains:
+            if not _is_gain(gain):
+                raise self._wrong("gain_to_uv", "finite and not 0", gain)
         offsets = self._per_channel(meta, "offset_to_uv", n, 0.0)
         if meta["dtype"] == "uint16":
             offsets = [o + 32768 * g for o, g in zip(offsets, gains, strict=True)]
@@ -159,3 +171,7 @@ class RawRecording:
                 ChannelInfo(labels[i], i, kinds[i], None, well, x, y, gain_uv=gains[i], offset_uv=offsets[i])
             )
         return tuple(channels)
+
+
+def _is_gain(gain: float) -> bool:
+    return GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]

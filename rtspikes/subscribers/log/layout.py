@@ -7,9 +7,9 @@
     notices.jsonl     one JSON object a line: the engine's notices, and `missed` where messages did not arrive
     journal.bin       JOURNAL_DTYPE records: one per file and flush
 
-A flush appends to the data files first and to the journal last. What the journal does not vouch for, after a crash, is
-a torn tail that readers leave out. Every .bin file is readable as it is by `numpy.fromfile`, MATLAB's `memmapfile` and
-C.
+A flush appends to the data files first and to the journal last, the record of spikes.bin at the very end. What the
+journal does not vouch for, after a crash, is a torn tail that readers leave out. Every .bin file is readable as it is
+by `numpy.fromfile`, MATLAB's `memmapfile` and C.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ FORMAT = 1
 
 FILES = ("spikes.bin", "waveforms.bin", "rejected.bin", "gaps.bin", "thresholds.bin", "notices.jsonl")
 """Data files in the order of their number in the journal."""
+
+COMMIT_FILE = 0
+"""The file whose record ends a flush in the journal, empty if need be: without it the flush does not count."""
 
 RECORDS = {
     "spikes.bin": SPIKE_DTYPE,

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.errors import DataError
-from rtspikes.subscribers.log.layout import FILES, FORMAT, JOURNAL_DTYPE, JOURNAL_FILE, RECORDS, SESSION_FILE
+from rtspikes.subscribers.log.layout import (
+    COMMIT_FILE,
+    FILES,
+    FORMAT,
+    JOURNAL_DTYPE,
+    JOURNAL_FILE,
+    RECORDS,
+    SESSION_FILE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
     tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in RECORDS.items()}
     samples = sum(info["snippet_samples"])
     waveforms = _map(folder / "waveforms.bin", np.dtype("<f4"), lengths[FILES.index("waveforms.bin")])
-    notices = (folder / "notices.jsonl").read_bytes()[: lengths[FILES.index("notices.jsonl")]] if journal.size else b""
+    length = lengths[FILES.index("notices.jsonl")]
+    notices = (folder / "notices.jsonl").read_bytes()[:length] if length else b""
     return Session(
         path=folder,
         info=info,
@@ -90,46 +99,46 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
 def _facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / SESSION_FILE).read_bytes())
-        version, _ = facts["format"], facts["info"]["snippet_samples"]
+        if (version := facts["format"]) != FORMAT:
+            raise DataError(f"{folder}: log format must be {FORMAT}, got {version!r}; read it with a newer rtspikes")
+        before, after = facts["info"]["snippet_samples"]
+        int(before), int(after), int(facts["info"]["first_sample"])
     except OSError as error:
         raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / SESSION_FILE} is damaged: {type(error).__name__}: {error}") from None
-    if version != FORMAT:
-        raise DataError(f"{folder}: log format must be {FORMAT}, got {version!r}; read it with a newer rtspikes")
     return dict(facts)
 
 
 def _journal(folder: Path) -> tuple[NDArray[np.void], int]:
-    """Return the journal's good records and the bytes behind them."""
+    """Return the records of the journal's complete flushes, and how many bytes lie behind them."""
     file = folder / JOURNAL_FILE
     data = file.read_bytes() if file.is_file() else b""
     size = JOURNAL_DTYPE.itemsize
     good = 0
     for start in range(0, len(data) - size + 1, size):
         body = data[start : start + size]
-        if zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little") or body[0] >= len(FILES):
+        number = int.from_bytes(body[:4], "little")
+        if zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little") or number >= len(FILES):
             break
-        good += 1
+        if number == COMMIT_FILE:
+            good = start // size + 1
     return np.frombuffer(data, JOURNAL_DTYPE, good), len(data) - good * size
 
 
 def _verify(folder: Path, journal: NDArray[np.void]) -> None:
-    files = [open(folder / name, "rb") if len(journal) else None for name in FILES]  # noqa: SIM115
-    try:
-        for entry in journal:
-            file = files[entry["file"]]
-            assert file is not None
-            file.seek(int(entry["offset"]))
-            if zlib.crc32(file.read(int(entry["length"]))) != entry["crc32"]:
-                raise DataError(
-                    f"{folder / FILES[entry['file']]}: bytes {entry['offset']} … "
-                    f"{entry['offset'] + entry['length']} do not match their checksum; the log is damaged"
-                )
-    finally:
-        for file in files:
-            if file is not None:
-                file.close()
+    for i, name in enumerate(FILES):
+        entries = journal[(journal["file"] == i) & (journal["length"] > 0)]
+        if not len(entries):
+            continue
+        with open(folder / name, "rb") as file:
+            for entry in entries:
+                file.seek(int(entry["offset"]))
+                if zlib.crc32(file.read(int(entry["length"]))) != entry["crc32"]:
+                    raise DataError(
+                        f"{folder / name}: bytes {entry['offset']} … {entry['offset'] + entry['length']} do not match "
+                        f"their checksum; the log is damaged"
+                    )
 
 
 def _map(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError, DataError, EngineVanished
 from rtspikes.subscribers.log.layout import (
+    COMMIT_FILE,
     FILES,
     FORMAT,
     JOURNAL_DTYPE,
@@ -24,6 +25,7 @@ from rtspikes.subscribers.log.layout import (
     SESSION_FILE,
     SUFFIX,
 )
+from rtspikes.subscribers.plain import plain
 from rtspikes.types import THRESHOLD_DTYPE
 from rtspikes.version import __version__
 from rtspikes.wire.subscribe import Batch, Subscriber
@@ -41,12 +43,17 @@ FLUSH_BYTES = 4 * 1024 * 1024
 
 
 def session_path(path: Path) -> Path:
-    """Return the session's folder for what a person typed: with its suffix."""
+    """Return the session's folder for what a person typed: with its suffix. Raise ConfigError when it has no name."""
+    if not path.name:
+        raise ConfigError(f"--log needs a name for the session's folder, got {str(path)!r}")
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def check_free(path: Path) -> None:
-    """Raise ConfigError when the session's folder exists: a log is never overwritten."""
+    """Raise ConfigError when the session's folder exists (a log is never overwritten) or cannot be made."""
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"the log {path} cannot be made: {parent} is not a folder; choose another --log path")
     if path.exists():
         raise ConfigError(f"the log {path} exists, and a session is never overwritten; choose another --log path")
 
@@ -101,7 +108,7 @@ class LogWriter:
     def _write_facts(self) -> None:
         """Replace session.json in one step, so that a kill leaves the old or the new one."""
         new = self.path / (SESSION_FILE + ".new")
-        new.write_text(json.dumps(self._facts, indent=1, ensure_ascii=False), "utf-8")
+        new.write_text(json.dumps(plain(self._facts), indent=1, ensure_ascii=False), "utf-8")
         os.replace(new, self.path / SESSION_FILE)
 
     def add(self, batch: Batch) -> None:
@@ -131,7 +138,7 @@ class LogWriter:
             self._note({k: v for k, v in batch.fields.items() if k not in ("v", "session", "seq")})
 
     def _note(self, note: dict[str, Any]) -> None:
-        self._append("notices.jsonl", (json.dumps(note, ensure_ascii=False) + "\n").encode())
+        self._append("notices.jsonl", (json.dumps(plain(note), ensure_ascii=False) + "\n").encode())
 
     def _append(self, name: str, data: bytes) -> None:
         if data:
@@ -148,13 +155,13 @@ class LogWriter:
         now = self._clock.now()
         journal = []
         try:
-            for i, parts in enumerate(self._buffers):
-                data = b"".join(parts)
-                if data or i == 0:
+            for i in range(len(FILES) - 1, -1, -1):
+                data = b"".join(self._buffers[i])
+                if data or i == COMMIT_FILE:
                     self._write(i, data)
                     journal.append(self._record(i, data, now))
                     self._offsets[i] += len(data)
-                    parts.clear()
+                    self._buffers[i].clear()
             self._write(len(FILES), b"".join(journal))
             if now - self._synced_s >= SYNC_S:
                 for file in self._files:
@@ -202,9 +209,15 @@ class LogWriter:
 
 
 def record_session(
-    subscriber: Subscriber, path: Path, clock: Clock, stopped: Callable[[], bool] = lambda: False
+    subscriber: Subscriber,
+    path: Path,
+    clock: Clock,
+    stopped: Callable[[], bool] = lambda: False,
+    ready: Callable[[], None] = lambda: None,
 ) -> LogWriter | None:
     """Log everything from an entered subscriber until the engine's end, `stopped`, or its death.
+
+    Calls `ready` once the folder is there and all that is published from then on will be logged.
 
     Returns the closed writer, None when no session was met. Raises EngineVanished after closing the log, DataError
     when the disk refuses.
@@ -219,6 +232,7 @@ def record_session(
                 break
             if writer is None and subscriber.info is not None:
                 writer = LogWriter(path, subscriber.info, clock)
+                ready()
             if writer is not None:
                 if batch is not None:
                     writer.add(batch)

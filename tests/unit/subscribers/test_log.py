@@ -1,0 +1,462 @@
+"""The session log: what was flushed is read back, whatever happened afterwards."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+
+from rtspikes.errors import ConfigError, DataError
+from rtspikes.subscribers.listen import lines
+from rtspikes.subscribers.log import writer as writer_module
+from rtspikes.subscribers.log.export import export_session
+from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
+from rtspikes.subscribers.log.reader import Session, read_session
+from rtspikes.subscribers.log.writer import FLUSH_BYTES, FLUSH_S, LogWriter, session_path
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.wire.codec import LEVELS_DTYPE
+from rtspikes.wire.subscribe import Batch, Missed
+
+INFO: dict[str, Any] = {
+    "session": "s1",
+    "first_sample": 0,
+    "rate_hz": 1000.0,
+    "snippet_samples": [1, 2],
+    "channels": {"label": ["E1", "E2", "µ3"]},
+    "session_keys": {"culture": "A12"},
+}
+JOURNAL_ROW = JOURNAL_DTYPE.itemsize
+
+
+class HandClock:
+    time_s = 10.0
+
+    def now(self) -> float:
+        return self.time_s
+
+    def wait_until(self, deadline_s: float, stop: threading.Event) -> bool:
+        raise AssertionError("a log does not wait")
+
+
+def spikes(first: int, n: int, **about: Any) -> Batch:
+    """Return `n` spikes, their triggers from sample `first` on, with waveforms that say which spike they belong to."""
+    rows = np.zeros(n, SPIKE_DTYPE)
+    rows["id"] = rows["crossing"] = first + np.arange(n)
+    rows["sample"] = rows["crossing"] + 1
+    rows["time"] = rows["sample"] / 3
+    rows["channel"] = np.arange(n) % 3
+    rows["unit"] = -1
+    rows["amplitude_uv"] = -50 - np.arange(n) / 7
+    rows["threshold_uv"] = -30.1
+    waveforms = rows["id"][:, None].astype(np.float32) + np.float32([0, 0.1, np.nan])
+    return Batch("spikes", "s1", first, first + n, spikes=rows, waveforms=waveforms, **about)
+
+
+def rejected(sample: int) -> Batch:
+    rows = np.array([(7, sample, 0.5, 1, 1, -30)], REJECTED_DTYPE)
+    return Batch("rejected", "s1", 0, 0, rejected=rows)
+
+
+def gap(sample: int, lost: int) -> Batch:
+    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, 2)], GAP_DTYPE))
+
+
+def thresholds(sample: int, first_channel: int = 0) -> Batch:
+    levels = np.array([(6, -30, np.nan), (7, -35, np.nan)], LEVELS_DTYPE)
+    fields = {"v": 1, "session": "s1", "seq": 0, "sample": sample, "first_channel": first_channel, "n_channels": 3}
+    return Batch("thresholds", "s1", 0, 0, thresholds=levels, fields=fields)
+
+
+def notice(**fields: Any) -> Batch:
+    return Batch("notices", "s1", 0, 0, fields={"v": 1, "session": "s1", "seq": 0, **fields})
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "a.rtspikes"
+
+
+def flushed(path: Path, clock: HandClock, flushes: int = 3) -> LogWriter:
+    """Return a writer that is still open, with ten spikes, a gap and a notice in each of its flushes."""
+    writer = LogWriter(path, INFO, clock)
+    for i in range(flushes):
+        for batch in (spikes(10 * i, 10), gap(10 * i, i), notice(cause="test", i=i)):
+            writer.add(batch)
+        writer.flush()
+    return writer
+
+
+def check_whole_flushes(log: Session, flushes: int) -> None:
+    """Check that the log holds exactly the first `flushes` of `flushed`."""
+    assert log.to_sample == 10 * flushes
+    assert log.spikes["id"].tolist() == list(range(10 * flushes))
+    np.testing.assert_array_equal(log.waveforms[:, 0], log.spikes["id"])
+    assert log.gaps["lost"].tolist() == list(range(flushes))
+    assert [n["i"] for n in log.notices] == list(range(flushes))
+
+
+def damage(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 0x10
+    file.write_bytes(data)
+
+
+def test_everything_that_was_added_is_read_back(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    first, second = spikes(0, 5), spikes(5, 3)
+    for batch in (thresholds(0), first, rejected(3), gap(5, 9), notice(cause="breaker", text="µV\u2028"), second):
+        writer.add(batch)
+    writer.add(thresholds(6, first_channel=1))
+    writer.close("end", {"reason": "done", "counts": {"spikes": 8}, "to_sample": 8, "last_seq": {}})
+    log = read_session(path)
+    assert log.info == INFO
+    assert log.spikes.tobytes() == first.spikes.tobytes() + second.spikes.tobytes()
+    assert log.waveforms.tobytes() == first.waveforms.tobytes() + second.waveforms.tobytes()
+    assert log.waveforms.shape == (8, 3)
+    assert log.rejected.tobytes() == rejected(3).rejected.tobytes()
+    assert log.gaps.tobytes() == gap(5, 9).gaps.tobytes()
+    assert log.thresholds.dtype == THRESHOLD_DTYPE
+    assert log.thresholds["sample"].tolist() == [0, 0, 6, 6]
+    assert log.thresholds["channel"].tolist() == [0, 1, 1, 2]
+    assert log.thresholds["negative_uv"].tolist() == [-30, -35, -30, -35]
+    assert log.notices == [{"cause": "breaker", "text": "µV\u2028"}]
+    assert (log.ended, log.missed, log.to_sample, log.torn_bytes) == ("end", 0, 8, 0)
+    assert log.facts["ended"]["engine"] == {"reason": "done", "counts": {"spikes": 8}, "to_sample": 8}
+    assert len(log.facts["clocks"]) == 2
+
+
+def test_the_files_are_plain_records(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    assert np.fromfile(path / "spikes.bin", SPIKE_DTYPE)["id"].tolist() == list(range(30))
+    assert np.fromfile(path / "waveforms.bin", "<f4").reshape(-1, 3)[:, 0].tolist() == list(range(30))
+
+
+def test_a_log_of_nothing_is_readable(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO | {"first_sample": 40}, clock)
+    log = read_session(path)
+    assert (len(log.spikes), log.waveforms.shape, log.to_sample, log.ended) == (0, (0, 3), 40, "open")
+    writer.close("stopped")
+    log = read_session(path)
+    assert (len(log.spikes), log.waveforms.shape, log.to_sample, log.ended) == (0, (0, 3), 40, "stopped")
+
+
+def test_missed_messages_are_in_the_log(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(90, 1, missed=(Missed("spikes", 6, 3, 60, 90), Missed("gaps", 0, 2))))
+    writer.close("end")
+    log = read_session(path)
+    assert log.missed == log.facts["ended"]["missed_messages"] == 5
+    assert log.notices[0] == {
+        "cause": "missed", "kind": "spikes", "first_seq": 6, "count": 3, "from_sample": 60, "to_sample": 90
+    }  # fmt: skip
+
+
+def test_a_running_log_is_readable_up_to_its_last_flush(path: Path, clock: HandClock) -> None:
+    writer = flushed(path, clock)
+    writer.add(spikes(30, 10))
+    check_whole_flushes(read_session(path), 3)
+    assert read_session(path).ended == "open"
+    writer.close("end")
+    assert len(read_session(path).spikes) == 40
+
+
+def test_a_flush_comes_with_time_or_with_size(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(0, 10))
+    writer.tick()
+    assert len(read_session(path).spikes) == 0
+    clock.time_s += FLUSH_S
+    writer.tick()
+    assert len(read_session(path).spikes) == 10
+    writer.add(spikes(10, FLUSH_BYTES // SPIKE_DTYPE.itemsize + 1))
+    writer.tick()
+    assert len(read_session(path).spikes) > 10
+    writer.close("end")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_torn_tail_behind_the_journal_is_left_out_and_counted(path: Path, clock: HandClock, name: str) -> None:
+    flushed(path, clock).close("end")
+    with open(path / name, "ab") as file:
+        file.write(b"torn")
+    log = read_session(path)
+    check_whole_flushes(log, 3)
+    assert log.torn_bytes == 4
+
+
+@pytest.mark.parametrize("name", ["spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl"])
+def test_a_corrupted_byte_is_found(path: Path, clock: HandClock, name: str) -> None:
+    flushed(path, clock).close("end")
+    damage(path / name, (path / name).stat().st_size // 2)
+    with pytest.raises(DataError, match=rf"{name}: bytes .* do not match their checksum"):
+        read_session(path)
+    assert read_session(path, verify=False).to_sample == 30
+
+
+@pytest.mark.parametrize("name", ["spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl"])
+def test_a_file_that_is_shorter_than_the_journal_says_is_refused(path: Path, clock: HandClock, name: str) -> None:
+    flushed(path, clock).close("end")
+    (path / name).write_bytes((path / name).read_bytes()[:-1])
+    with pytest.raises(DataError, match=f"{name}: holds .* bytes, but the journal says"):
+        read_session(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_is_no_crash(path: Path, clock: HandClock, name: str) -> None:
+    flushed(path, clock).close("end")
+    empty = not (path / name).stat().st_size
+    (path / name).unlink()
+    try:
+        log = read_session(path)
+    except DataError as error:
+        assert name in str(error)  # noqa: PT017
+    else:
+        assert empty
+        check_whole_flushes(log, 3)
+
+
+def test_the_log_is_cut_at_a_corrupted_journal_record(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    per_flush = (path / "journal.bin").stat().st_size // JOURNAL_ROW // 3
+    damage(path / "journal.bin", 2 * per_flush * JOURNAL_ROW + 5)
+    log = read_session(path)
+    check_whole_flushes(log, 2)
+    assert log.torn_bytes > 0
+
+
+def test_a_log_cut_anywhere_in_its_journal_holds_whole_flushes_only(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    journal = path / "journal.bin"
+    data = journal.read_bytes()
+    for cut in range(0, len(data), JOURNAL_ROW // 2):
+        journal.write_bytes(data[:cut])
+        log = read_session(path)
+        check_whole_flushes(log, log.to_sample // 10)
+
+
+def test_journals_that_do_not_join_are_refused(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    journal = path / "journal.bin"
+    journal.write_bytes(journal.read_bytes()[JOURNAL_ROW:])
+    with pytest.raises(DataError, match=r"journal\.bin: its entries do not join"):
+        read_session(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"is not a session log: session\.json"),
+        (b"", r"session\.json is damaged"),
+        (b"[]", r"session\.json is damaged"),
+        (b'{"format": 1}', r"session\.json is damaged: KeyError: 'info'"),
+        (b'{"format": 1, "info": {"snippet_samples": "x"}}', r"session\.json is damaged"),
+        (b'{"format": 99, "info": {"snippet_samples": [1, 2]}}', "log format must be 1, got 99"),
+    ],
+)
+def test_a_damaged_session_file_is_refused(path: Path, content: bytes | None, message: str) -> None:
+    path.mkdir(parents=True)
+    if content is not None:
+        (path / "session.json").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_session(path)
+
+
+def test_a_folder_that_is_not_there_is_refused(path: Path) -> None:
+    with pytest.raises(DataError, match=r"is not a session log: session\.json: No such file"):
+        read_session(path)
+
+
+def test_a_path_that_exists_is_refused_and_left_alone(tmp_path: Path, clock: HandClock) -> None:
+    taken = tmp_path / "a.rtspikes"
+    taken.write_text("mine")
+    with pytest.raises(ConfigError, match="exists, and a session is never overwritten; choose another --log path"):
+        LogWriter(taken, INFO, clock)
+    assert taken.read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, clock: HandClock) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match="file is not a folder"):
+        LogWriter(tmp_path / "file" / "a.rtspikes", INFO, clock)
+
+
+@pytest.mark.parametrize(
+    ("typed", "folder"), [("a", "a.rtspikes"), ("a.rtspikes", "a.rtspikes"), ("d/a.b", "d/a.b.rtspikes")]
+)
+def test_the_folder_has_its_suffix(typed: str, folder: str) -> None:
+    assert session_path(Path(typed)) == Path(folder)
+
+
+def test_a_path_without_a_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--log"):
+        session_path(Path("."))
+
+
+class Disk:
+    """Stands in for `open`: its files share `room` bytes; what is beyond is written in part and then refused."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def open(self, name: Path, mode: str, **options: Any) -> Any:
+        file, disk = open(name, mode, **options), self
+
+        class Limited:
+            def write(self, data: memoryview) -> int:
+                if len(data) and not disk.room:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                n = file.write(data[: disk.room])
+                disk.room -= n
+                return n
+
+            fileno, close = file.fileno, file.close
+
+        return Limited()
+
+
+def written(path: Path) -> int:
+    return sum((path / name).stat().st_size for name in (*FILES, "journal.bin"))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.7, 0.85, 0.9, 0.97])
+def test_a_full_disk_is_told_and_earlier_flushes_stay_readable(
+    path: Path, clock: HandClock, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    flushed(path.with_name("enough.rtspikes"), clock, 2).close("end")
+    two = written(path.with_name("enough.rtspikes"))
+    flushed(path.with_name("more.rtspikes"), clock, 3).close("end")
+    three = written(path.with_name("more.rtspikes"))
+    closing = JOURNAL_ROW  # `close` flushes once more
+    room = two - closing + round(part * (three - two))
+    monkeypatch.setattr(writer_module, "open", Disk(room).open, raising=False)
+    writer = flushed(path, clock, 2)
+    writer.add(spikes(20, 10))
+    writer.add(gap(20, 2))
+    writer.add(notice(cause="test", i=2))
+    with pytest.raises(DataError, match=r"cannot write the log .*No space left.*complete up to sample 20;"):
+        writer.flush()
+    writer.close("stopped")
+    log = read_session(path)
+    check_whole_flushes(log, 2)
+    assert log.ended == "open"
+
+
+def test_every_notice_that_the_wire_allows_can_be_logged(path: Path, clock: HandClock) -> None:
+    fields = msgpack.unpackb(msgpack.packb({"cause": "x", "blob": b"\xff\x00", "value": float("nan")}))
+    writer = LogWriter(path, INFO, clock)
+    writer.add(notice(**fields))
+    writer.close("end")
+    assert read_session(path).notices[0]["cause"] == "x"
+
+
+@pytest.fixture
+def session(path: Path, clock: HandClock) -> Session:
+    flushed(path, clock).close("end")
+    return read_session(path)
+
+
+def test_npz_holds_what_the_session_holds(session: Session, tmp_path: Path) -> None:
+    export_session(session, "npz", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        for name in SPIKE_DTYPE.names or ():
+            np.testing.assert_array_equal(arrays[name], session.spikes[name])
+            assert arrays[name].dtype == SPIKE_DTYPE[name]
+        np.testing.assert_array_equal(arrays["waveforms"], session.waveforms)
+        np.testing.assert_array_equal(arrays["gap_sample"], session.gaps["sample"])
+        np.testing.assert_array_equal(arrays["gap_lost"], session.gaps["lost"])
+        assert json.loads(str(arrays["info"])) == session.info
+
+
+def test_csv_reads_back_as_the_same_numbers_with_labels(session: Session, tmp_path: Path) -> None:
+    export_session(session, "csv", tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(SPIKE_DTYPE.names or ())
+    assert list(rows[0]) == [*names[: names.index("channel") + 1], "label", *names[names.index("channel") + 1 :]]
+    back = np.array([tuple(row[name] for name in names) for row in rows], [(name, "U40") for name in names])
+    for name in names:
+        np.testing.assert_array_equal(back[name].astype(SPIKE_DTYPE[name]), session.spikes[name])
+    assert [row["label"] for row in rows[:4]] == ["E1", "E2", "µ3", "E1"]
+
+
+def test_an_export_that_fails_leaves_nothing_behind(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        export_session(session, "csv", tmp_path / "absent" / "a.csv")
+    (tmp_path / "kept.csv").write_text("old")
+    broken = Session(
+        **{name: getattr(session, name) for name in Session.__slots__} | {"info": {"channels": {"label": []}}}
+    )
+    with pytest.raises(IndexError):
+        export_session(broken, "csv", tmp_path / "kept.csv")
+    assert (tmp_path / "kept.csv").read_text() == "old"
+    assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def told(batch: Batch, as_json: bool) -> list[Any]:
+    got = list(lines(batch, INFO, as_json))
+    return [json.loads(line, parse_constant=pytest.fail) for line in got] if as_json else got
+
+
+def test_a_spike_is_a_line_with_its_time_label_and_height() -> None:
+    assert [line.split() for line in told(spikes(1499, 2), False)] == [
+        ["1.5000", "s", "E1", "-50.0", "µV", "(threshold", "-30.1", "µV)"],
+        ["1.5010", "s", "E2", "-50.1", "µV", "(threshold", "-30.1", "µV)"],
+    ]
+
+
+def test_a_crossing_is_a_line_with_its_time_and_label() -> None:
+    rows = np.array([(3, 1500, 0.5, 2, -33, -30)], CROSSING_DTYPE)
+    (line,) = told(Batch("crossings", "s1", 0, 0, crossings=rows), False)
+    assert line.split() == ["1.5000", "s", "µ3", "crossed", "-30.0", "µV"]
+
+
+def test_json_lines_hold_every_field_and_the_label() -> None:
+    batch = spikes(0, 3)
+    for event, row in zip(told(batch, True), batch.spikes, strict=True):
+        assert event.pop("kind") == "spikes"
+        assert event.pop("label") == INFO["channels"]["label"][row["channel"]]
+        assert event == {name: row[name].item() for name in SPIKE_DTYPE.names or ()}
+
+
+@pytest.mark.parametrize(
+    ("batch", "want"),
+    [
+        (gap(5, 9), {"kind": "gaps", "sample": 5, "lost": 9, "time": 0.5, "cause": 2}),
+        (rejected(3), {"kind": "rejected", "id": 7, "crossing": 3, "label": "E2", "reason": 1}),
+        (thresholds(6), {"kind": "thresholds", "sample": 6, "sigma_uv": [6, 7], "positive_uv": [None, None]}),
+        (notice(cause="x", count=float("nan"), blob=b"\x01"), {"kind": "notices", "count": None, "blob": "01"}),
+    ],
+    ids=["gaps", "rejected", "thresholds", "notices"],
+)
+def test_json_lines_of_other_kinds_are_strict_json(batch: Batch, want: dict[str, Any]) -> None:
+    (got,) = told(batch, True)
+    assert {key: got[key] for key in want} == want
+
+
+@pytest.mark.parametrize("batch", [gap(5, 9), rejected(3), thresholds(6), notice(cause="x")], ids=lambda b: b.kind)
+def test_other_kinds_are_one_line_of_text_that_begins_with_the_kind(batch: Batch) -> None:
+    (line,) = told(batch, False)
+    assert line.startswith(f"{batch.kind}  ")
+    assert "\n" not in line
+
+
+def test_a_batch_without_events_has_no_line() -> None:
+    assert told(spikes(0, 0), False) == told(spikes(0, 0), True) == []
+
+
+def test_an_event_of_a_channel_that_info_does_not_know_is_no_crash() -> None:
+    batch = spikes(0, 1)
+    batch.spikes["channel"] = 9
+    assert len(told(batch, False)) == 1
