@@ -15,14 +15,15 @@ RATE_HZ = 20000.0
 GAIN_UV = 0.195
 
 
-WIRE_INFO: dict[str, Any] = {
-    "n_channels": 1,
-    "channels": {"label": ["E1"]},
-    "snippet_samples": [1, 2],
-    "first_sample": 0,
-    "rate_hz": RATE_HZ,
-}
-"""The least that an `info` message says: one channel, waveforms of three samples."""
+def wire_info() -> dict[str, Any]:
+    """Return the least that an `info` message says: one channel, waveforms of three samples."""
+    return {
+        "n_channels": 1,
+        "channels": {"label": ["E1"]},
+        "snippet_samples": [1, 2],
+        "first_sample": 0,
+        "rate_hz": RATE_HZ,
+    }
 
 
 def spike_shape(rate_hz: float = RATE_HZ) -> NDArray[np.float64]:

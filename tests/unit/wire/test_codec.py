@@ -28,7 +28,7 @@ from rtspikes.wire.codec import (
     topic,
 )
 from rtspikes.wire.messages import event_messages, gap_table, table_messages, threshold_messages
-from tests.simulated import WIRE_INFO
+from tests.simulated import wire_info
 
 HEAD = {"v": VERSION, "session": "s1", "seq": 3}
 HYPOTHESIS = settings(derandomize=True, database=None, deadline=None, max_examples=300)
@@ -46,7 +46,7 @@ def table(dtype: np.dtype[Any], n: int) -> np.ndarray:
 
 def fields_of(kind: str, n: int = 5) -> dict[str, Any]:
     if kind not in TABLES:
-        return (WIRE_INFO if kind == "info" else {}) | {"text": "µV", "nested": {"list": [1, 2.5, None, True]}}
+        return (wire_info() if kind == "info" else {}) | {"text": "µV", "nested": {"list": [1, 2.5, None, True]}}
     fields = table_fields(table(TABLES[kind], n))
     if kind in ("spikes", "crossings"):
         fields |= {"from_sample": 10, "to_sample": 90}

@@ -23,7 +23,7 @@ from rtspikes.wire.messages import event_messages, gap_table, table_messages
 from rtspikes.wire.publish import Aborted, Publisher
 from rtspikes.wire.settings import PublishSettings
 from rtspikes.wire.subscribe import Batch, Missed, Subscriber, subscribe
-from tests.simulated import WIRE_INFO
+from tests.simulated import wire_info
 
 DEADLINE_S = 30.0
 ANY = "tcp://127.0.0.1:0"
@@ -46,7 +46,7 @@ def publisher(paced: bool = True, abort: Callable[[], bool] = lambda: False, **s
     made = Publisher(PublishSettings(**{"endpoint": ANY} | settings), paced, abort)
     try:
         made.bind()
-        made.set_info(WIRE_INFO)
+        made.set_info(wire_info())
         yield made
     finally:
         made.close(at_once=True)
@@ -120,7 +120,7 @@ def test_a_late_joiner_gets_info_first_and_is_not_told_that_it_missed_the_past()
 def test_everyone_hears_when_info_changes() -> None:
     with publisher() as out, subscribe(out.endpoint, kinds=("info",)) as subscriber:
         join(out, subscriber)
-        out.set_info(WIRE_INFO | {"div": 21})
+        out.set_info(wire_info() | {"div": 21})
         until(lambda: "div" in (subscriber.info or {}), out.poll, lambda: subscriber.get(0.01))
         assert subscriber.missed_total == 0
 
@@ -191,7 +191,7 @@ class Impostor:
             (one,) = event_messages(spikes(), 10 * seq, 10 * seq + 10, np.zeros((0, 3), np.float32))
             fields = one | fields
         if kind == "info":
-            fields = WIRE_INFO | fields
+            fields = wire_info() | fields
         head = {"v": VERSION, "session": session, "seq": seq}
         self.socket.send_multipart([topic(kind, "a"), encode(head, encode_items(fields))])
 
