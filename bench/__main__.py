@@ -62,6 +62,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")
     parser.add_argument("--save", action="store_true", help="write bench/README.md")
     args, rest = parser.parse_known_args()
+    if args.save and args.name != "all":
+        parser.error("--save goes with all: the document holds every table")
     if args.name == "list":
         for name, module in BENCHES.items():
             print(f"{name:10} {(module.__doc__ or '').strip().splitlines()[0]}")

@@ -1,7 +1,7 @@
 """When does a crossing reach a subscriber in another process, counted from its sample's due time?
 
 `rtspikes replay --speed 1` (chunks of 2 ms) with a logger and the measuring subscriber; a crossing's `time` is when its
-sample was due, and the subscriber reads the same clock on arrival. `cpu` is the engine's, of one core; `replay_late`
+sample was due (those of the first second, which is partly held, left out), and the subscriber reads the same clock on arrival. `cpu` is the engine's, of one core; `replay_late`
 is how late the replay's own chunks were.
 """
 
@@ -14,7 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.recordings import write
+from bench.recordings import RATE_HZ, write
+
+AFTER = RATE_HZ
+"""First sample that counts: the first half second is held, to learn the noise level from it, and comes late by design."""
 
 SUBSCRIBER = """
 import json, sys, rtspikes
@@ -23,9 +26,10 @@ clock, late, last, status = LslClock(), [], 0.0, {}
 with rtspikes.subscribe(sys.argv[1], kinds=("crossings", "status")) as s:
     for batch in s:
         now = clock.now()
-        if len(batch.crossings):
-            late += (now - batch.crossings["time"]).tolist()
-            last = now - float(batch.crossings["time"][-1])
+        live = batch.crossings[batch.crossings["crossing"] >= int(sys.argv[2])]
+        if len(live):
+            late += (now - live["time"]).tolist()
+            last = now - float(live["time"][-1])
         if batch.kind == "status":
             status = batch.fields
 late.sort()
@@ -49,7 +53,9 @@ def measure(folder: Path, channels: int, seconds: float) -> dict[str, Any]:
     )
     assert engine.stderr is not None
     endpoint = next(line for line in engine.stderr if line.startswith("publishing on ")).split()[-1]
-    subscriber = subprocess.Popen([sys.executable, "-c", SUBSCRIBER, endpoint], stdout=subprocess.PIPE, text=True)
+    subscriber = subprocess.Popen(
+        [sys.executable, "-c", SUBSCRIBER, endpoint, str(AFTER)], stdout=subprocess.PIPE, text=True
+    )
     engine.communicate()
     found = json.loads(subscriber.communicate()[0])
     status = found["status"]

@@ -25,7 +25,7 @@ class PublishSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=1, le=1000, description="longest time (ms) between two `crossings` or two `spikes` messages")
     ] = 10.0
     high_water_mark: Annotated[
-        int, Meta(ge=100, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
+        int, Meta(ge=10, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
     ] = 1000
     wait_subscribers: Annotated[
         int, Meta(ge=0, le=1000, description="subscribers that must be there before the first sample")
