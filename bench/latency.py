@@ -1,8 +1,9 @@
 """When does a crossing reach a subscriber in another process, counted from its sample's due time?
 
-`rtspikes replay --speed 1` (chunks of 2 ms) with a logger and the measuring subscriber; a crossing's `time` is when its
-sample was due (those of the first second, which is partly held, left out), and the subscriber reads the same clock on arrival. `cpu` is the engine's, of one core; `replay_late`
-is how late the replay's own chunks were.
+`rtspikes replay --speed 1` (chunks of 2 ms) with a logger and the measuring subscriber. A crossing's `time` is when its
+sample was due, and the subscriber reads the same clock on arrival; those of the first second, half of which is held to
+learn the noise level, are left out. `cpu` is the engine's, of one core; `replay_late` is how late the replay's own
+chunks were.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from bench.recordings import RATE_HZ, write
 
 AFTER = RATE_HZ
-"""First sample that counts: the first half second is held, to learn the noise level from it, and comes late by design."""
+"""First sample that counts: the held start comes late by design."""
 
 SUBSCRIBER = """
 import json, sys, rtspikes
