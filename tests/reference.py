@@ -171,7 +171,7 @@ class Reference:
                 continue
             if not sign * y[i - 1] > level:
                 return sign
-            recent = [sign * y[j] > level for j in range(i - search, i)]
+            recent = [sign * y[j] > level for j in range(max(i - search, 0), i)]
             if n == quiet_until and sign * y[i] > sign * y[i - 1] and not all(recent):
                 return sign
         return 0

@@ -126,11 +126,11 @@ def _passes_above(x, n, threshold, high):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _resumes(trace, lane, n, below, above, reach):  # type: ignore[no-untyped-def]
+def _resumes(trace, lane, n, segment, below, above, reach):  # type: ignore[no-untyped-def]
     """Tell whether at `n`, where a dead time ends, a spike that began within it is still on its way to its peak.
 
     That is: the signal is beyond the threshold, farther than one sample before, and was not beyond it at some sample
-    of the last `reach`.
+    of the last `reach` in its segment.
     """
     depth = len(trace)
     value = trace[n % depth, lane]
@@ -138,14 +138,14 @@ def _resumes(trace, lane, n, below, above, reach):  # type: ignore[no-untyped-de
     falls = value < below and value < before
     if not falls and not (value > above and value > before):
         return False
-    for k in range(n - 1, n - 1 - reach, -1):
+    for k in range(n - 1, max(n - 1 - reach, segment - 1), -1):
         if not (trace[k % depth, lane] < below if falls else trace[k % depth, lane] > above):
             return True
     return False
 
 
 @njit(nogil=True)
-def _trigger(trace, lane, start, end, below, above, dead, reach, quiet_until, pending, n_pending):  # type: ignore[no-untyped-def]
+def _trigger(trace, lane, start, end, segment, below, above, dead, reach, quiet_until, pending, n_pending):  # type: ignore[no-untyped-def]
     """Add the lane's events with a trigger in [start, end) to `pending`; return the new fill.
 
     A trigger is a crossing, the first sample strictly beyond the threshold; or the end of a dead time in which a
@@ -158,7 +158,7 @@ def _trigger(trace, lane, start, end, below, above, dead, reach, quiet_until, pe
         value = trace[n % depth, lane]
         if n >= quiet_until[lane] and (value < below or value > above):
             beyond_before = previous < below if value < below else previous > above
-            if not beyond_before or (n == quiet_until[lane] and _resumes(trace, lane, n, below, above, reach)):
+            if not beyond_before or (n == quiet_until[lane] and _resumes(trace, lane, n, segment, below, above, reach)):
                 pending[n_pending].crossing = n
                 pending[n_pending].lane = lane
                 pending[n_pending].threshold = below if value < below else above
@@ -268,8 +268,8 @@ def scan(  # type: ignore[no-untyped-def]
                         if low[lane] < below[tile, lane] or high[lane] > above[tile, lane]:
                             before = n_pending[tile]
                             n_pending[tile] = _trigger(
-                                trace[tile], lane, awake, end, below[tile, lane], above[tile, lane], dead[tile, lane],
-                                window[tile, lane], quiet_until[tile], queue, before,
+                                trace[tile], lane, awake, end, segment, below[tile, lane], above[tile, lane],
+                                dead[tile, lane], window[tile, lane], quiet_until[tile], queue, before,
                             )  # fmt: skip
                             for p in range(before, n_pending[tile]):
                                 report = found[counts[0]]

@@ -27,6 +27,9 @@ CASES = {
     "no filter, in µV, at the crossing": DetectSettings(
         filter=FilterSettings(kind="none"), threshold_uv=-230.0, align="crossing"
     ),
+    "no filter, at the peak, dead time beyond the gaps": DetectSettings(
+        filter=FilterSettings(kind="none"), threshold_uv=-30.0, dead_time_ms=6.0, peak_ms=6.0
+    ),
     "short noise blocks": DetectSettings(noise=NoiseSettings(initial_s=0.1, block_s=0.1, window_s=0.5), threshold=4),
     "frozen": DetectSettings(noise=NoiseSettings(mode="freeze", freeze_after_s=0.6, block_s=0.1)),
     "short snippet, late peak": DetectSettings(snippet_ms=(0.0, 0.1), peak_ms=3.0, dead_time_ms=5.0, threshold=3),
