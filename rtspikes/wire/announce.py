@@ -83,10 +83,9 @@ class Announcer:
         """Say what a block brought; fills the events' `time` columns."""
         self._latency["detect"].add(detected_s - acquired_s)
         stages = {"t_acquired": acquired_s, "t_detected": detected_s}
-        times = self._sample_clock.times
-        events.crossings["time"] = times(events.crossings["crossing"])
-        events.spikes["time"] = times(events.spikes["sample"])
-        events.rejected["time"] = times(events.rejected["crossing"])
+        for table, column in ((events.crossings, "crossing"), (events.spikes, "sample"), (events.rejected, "crossing")):
+            if len(table):
+                table["time"] = self._sample_clock.times(table[column])
         for update in events.thresholds:
             for fields in threshold_messages(update):
                 self._send("thresholds", fields | stages)

@@ -119,10 +119,9 @@ class Publisher:
     def poll(self) -> None:
         """Take in new and lost subscribers; send `info` to the new ones."""
         for _ in range(MOST_CHANGES):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            if not self._socket.get(zmq.EVENTS) & zmq.POLLIN:
                 break
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
             change, prefix = frames[0][:1], frames[0][1:]
             if len(frames) > 1 or change not in (b"\x00", b"\x01"):
                 self.bad_upstream += 1
