@@ -109,13 +109,15 @@ def test_other_threads_run_while_the_kernel_works() -> None:
         watcher.start()
         started.wait(10)
         best = 1.0
-        for i in range(8):  # on a shared machine a pause may be the scheduler's: the best of several counts
+        for i in range(50):  # on a shared machine a pause may be the scheduler's: one call without one is enough
             begun = time.perf_counter()
             detector.process(signal, i * len(signal))
             took = time.perf_counter() - begun
             inside = np.array([begun, *(t for t in list(looks) if begun <= t <= begun + took), begun + took])
             best = min(best, float(np.diff(inside).max() / took))
             looks.clear()
+            if best < 0.2:
+                break
     finally:
         stop.set()
         watcher.join()
