@@ -30,7 +30,7 @@ import numpy as np
 from rtspikes.clock import Clock, LslClock, SampleClock
 from rtspikes.config import Config, noise_from_file
 from rtspikes.detect.detector import Detector
-from rtspikes.errors import ConfigError
+from rtspikes.errors import ConfigError, RtspikesError, SourceError
 from rtspikes.protocols import Pull, Source
 from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.sources import open_source
@@ -131,8 +131,8 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """End both threads and close everything; after an error or `abort`, without waiting for subscribers."""
-        if kind is not None:
+        """End both threads and close everything; when the run was cut short, without waiting for subscribers."""
+        if kind is not None and not self._done.is_set():
             self.abort()
         self.stop()
         for thread in self._threads:
@@ -180,7 +180,7 @@ class Engine:
     def wait(self, timeout_s: float) -> bool:
         """Return True when the run has ended within `timeout_s`; raise what ended it if that was an error."""
         ended = self._done.wait(timeout_s)
-        if self._error is not None:
+        if ended and self._error is not None:
             raise self._error
         return ended
 
@@ -191,8 +191,7 @@ class Engine:
             except Aborted:
                 self.stop()
             except BaseException as error:
-                self._error = self._error or error
-                self.abort()
+                self._fail(name, error)
             finally:
                 if name == "processing":
                     self._done.set()
@@ -200,6 +199,17 @@ class Engine:
         thread = threading.Thread(target=run, name=f"rtspikes-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        """Keep the first error. A source's failure still lets what was received be published."""
+        if name == "acquiring":
+            if not isinstance(error, RtspikesError):
+                error = SourceError(f"the source {self.info.uri} failed: {type(error).__name__}: {error}")
+            self._error = self._error or error
+            self.stop()
+        else:
+            self._error = self._error or error
+            self.abort()
 
     # acquiring thread
 
@@ -212,10 +222,11 @@ class Engine:
                 room = self._ring.reserve(most)
                 if len(room):
                     pull = self._source.pull(room)
-                    self._commit(pull)
+                    self._enter(pull, self._ring.commit)
+                    self._stamps.append((self._ring.next_sample, self._clock.now()))
                 elif self.info.live:
                     pull = self._source.pull(discard)
-                    self._discard(pull)
+                    self._enter(pull, self._discard)
                 else:
                     with self._moved:
                         self._moved.wait(WAIT_S)
@@ -227,31 +238,23 @@ class Engine:
         finally:
             self._acquired.set()
 
-    def _commit(self, pull: Pull) -> None:
-        """Enter a pull into the ring, hole by hole."""
+    def _enter(self, pull: Pull, take: Callable[[int], None]) -> None:
+        """Enter a pull into the ring hole by hole; `take(n)` says what becomes of its next n rows."""
         at = 0
-        for hole in pull.holes:
-            self._ring.commit(hole.offset - at)
+        for hole in (h for h in pull.holes if h.offset == 0):
             self._ring.skip(hole.lost, hole.cause)
-            at = hole.offset
-            if at == 0:
-                self._anchor(pull)
-        if not pull.holes or pull.holes[0].offset:
-            self._anchor(pull)
-        self._ring.commit(pull.n - at)
-        if pull.n:
-            self._stamps.append((self._ring.next_sample, self._clock.now()))
-
-    def _anchor(self, pull: Pull) -> None:
         if pull.time_s is not None:
             self._sample_clock.anchor(self._ring.next_sample, pull.time_s)
-
-    def _discard(self, pull: Pull) -> None:
-        """Tell the ring of samples that found no room."""
-        for hole in pull.holes:
+        for hole in (h for h in pull.holes if h.offset):
+            take(hole.offset - at)
             self._ring.skip(hole.lost, hole.cause)
-        if pull.n:
-            self._ring.skip(pull.n, GapCause.OVERRUN)
+            at = hole.offset
+        take(pull.n - at)
+
+    def _discard(self, n: int) -> None:
+        """Tell the ring of samples that found no room."""
+        if n:
+            self._ring.skip(n, GapCause.OVERRUN)
 
     # processing thread
 
@@ -287,12 +290,14 @@ class Engine:
         """Learn the first noise level from the held start, or from all there is; tell whether it is known."""
         if self._ring.next_sample < self._learn_until and not ended:
             return False
-        blocks = []
+        blocks, restarts = [], []
         while (block := self._reader.next(LARGEST_BLOCK)) is not None and block.first < self._learn_until:
             blocks.append((block.samples[: self._learn_until - block.first], block.first))
+            if block.gaps:
+                restarts.append(block.first)
         self._reader.rewind()
         if blocks:
-            rows = self._detector.learn(blocks)
+            rows = self._detector.learn(blocks, restarts)
             if rows < FEW_ROWS:
                 n = sum(len(samples) for samples, _ in blocks)
                 text = f"the noise level was learnt from {n} samples only"
@@ -337,4 +342,6 @@ class Engine:
         now = self._clock.now()
         self._announcer.events(self._detector.finish(), now, now)
         reason = "stopped" if self._stop.is_set() else "end of source"
+        if self._error is not None:
+            reason = f"source failed: {self._error}"
         self._announcer.end(reason, self._ring.next_sample, self._state())

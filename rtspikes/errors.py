@@ -41,6 +41,10 @@ class WireError(TransportError):
     """Bytes from a socket that are not a message of the protocol."""
 
 
+class VersionError(WireError):
+    """A message of another protocol version."""
+
+
 class DataError(RtspikesError):
     """A file whose content is missing, damaged or contradicts its description."""
 

@@ -117,7 +117,7 @@ class Reference:
         for k in range(begin // block, end // block + 1):
             boundary = (k + 2) * block
             rows = self._rows(k * block, (k + 1) * block, stride)
-            if boundary > end or (frozen is not None and (k + 1) * block >= frozen):
+            if boundary > end or (frozen is not None and boundary >= frozen):
                 break
             if 2 * len(rows) < per_block:
                 continue
@@ -130,13 +130,14 @@ class Reference:
 
     def _level(self, n: int, channel: int) -> np.float32:
         sigma = next(s for at, s in reversed(self.sigmas) if at <= n)[channel]
-        own = self.settings.threshold * float(max(sigma, self.floor))
+        assert sigma >= self.floor, "dead channels have tests of their own"
+        own = self.settings.threshold * float(sigma)
         return F(own if self.settings.threshold_uv is None else abs(self.settings.threshold_uv))
 
     def detect(self) -> tuple[NDArray[np.void], NDArray[np.float32], list[tuple[int, int]]]:
         """Return (spikes with time 0, waveforms, rejected (crossing, channel))."""
         s = self.settings
-        dead = max(1, round(s.dead_time_ms * 1e-3 * self.rate))
+        dead = max(2, round(s.dead_time_ms * 1e-3 * self.rate))
         search = min(max(1, round(s.peak_ms * 1e-3 * self.rate)), dead - 1) if s.align == "peak" else 0
         pre, post = (round(ms * 1e-3 * self.rate) for ms in s.snippet_ms)
         events = []

@@ -80,7 +80,7 @@ class LogChild:
         return code if code >= 0 else DataError.exit_code
 
     def kill(self) -> None:
-        """End the logger if it still runs: it closes its log when asked, and is killed when it does not."""
+        """End the logger if it still runs: asked first, so that it closes its log (Windows: at once), then killed."""
         if self._process.poll() is None:
             self._process.terminate()
             try:

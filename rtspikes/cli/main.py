@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ for command in (run, replay, listen, log, export, info):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 usage or configuration, 3 source, 4 transport, 5 data, 130 Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a console without µ and σ must not end a run
     arguments = list(sys.argv[1:] if args is None else args)
     sys.exit(_run(arguments))
 

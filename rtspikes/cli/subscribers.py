@@ -35,8 +35,12 @@ def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | 
         subscribe(endpoint, kinds=kinds or ("spikes",), connect_timeout_s=timeout) as subscriber,
         open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as out,  # whole lines, also under python -u
     ):
+        malformed = 0
         try:
             for batch in subscriber:
+                if subscriber.malformed > malformed:
+                    malformed = subscriber.malformed
+                    click.echo(f"rtspikes: {malformed} messages were not of the protocol and were left out", err=True)
                 for missed in batch.missed:
                     click.echo(f"rtspikes: missed {missed.count} {missed.kind} messages", err=True)
                 text = "\n".join(lines(batch, subscriber.info or {}, as_json)) if batch.kind in subscriber.kinds else ""

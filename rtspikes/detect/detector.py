@@ -7,7 +7,7 @@ end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,10 @@ from rtspikes.errors import ConfigError
 from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, RejectReason, Samples, StreamInfo
 
 SLICE = 2048
-"""Samples that all tiles see before time moves on; bounds the results that one kernel call can have."""
+"""Samples that all tiles see before time moves on, at most; bounds the results that one kernel call can have."""
+
+LARGEST_RESULTS = 64 * 1024 * 1024
+"""Bytes of waveforms that the result buffer may take (with long snippets, slices get shorter instead)."""
 
 NEVER = np.iinfo(np.int64).max
 
@@ -103,19 +106,24 @@ class Detector:
         depth = -(-(self.pre + self.latency) // kernels.BLOCK) + 2
         self._trace = np.zeros((tiles, depth * kernels.BLOCK, lanes), np.float32)
 
-        spacing = max(2, int(self.table.dead_samples.min()))
+        spacing = int(self.table.dead_samples.min())
         self._pending = np.zeros(
             (tiles, lanes * ((self.latency + kernels.BLOCK) // spacing + 3)), kernels.PENDING_DTYPE
         )
         self._n_pending = np.zeros(tiles, np.int64)
-        self._per_lane = (max(SLICE, self.latency) - 1) // spacing + 2
-        room = 2 * lanes * self._per_lane
+        snippet = self.pre + self.post
+        self._slice = SLICE
+        while self._slice > kernels.BLOCK and self._room(lanes, spacing) * snippet * 4 > LARGEST_RESULTS:
+            self._slice //= 2
+        self._per_lane = (max(self._slice, self.latency) - 1) // spacing + 2
+        room = self._room(lanes, spacing)
         self._found = np.empty(room, kernels.FOUND_DTYPE)
         self._done = np.empty(room, kernels.DONE_DTYPE)
-        self._waveforms = np.empty((room, self.pre + self.post), np.float32)
+        self._waveforms = np.empty((room, snippet), np.float32)
         self._counts = np.zeros(2, np.int64)
 
-        self.noise = NoiseTracker(settings.noise, rate, tiles, lanes, first_sample)
+        floor = self._tiled(self.table.floor_uv.astype(np.float32), np.inf)
+        self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
         self._first = self.next_sample = self._segment = self._armed = first_sample
         self._fresh = True
         self._next_id = self._next_end = 0
@@ -125,6 +133,10 @@ class Detector:
         if sigma_uv is not None:
             self.noise.learn(self._tiled(sigma_uv.astype(np.float32), 0))
             self._start_update = self._apply_sigma(first_sample)
+
+    def _room(self, lanes: int, spacing: int) -> int:
+        """Return how many results must fit so that a tile of `lanes` may be begun while the buffer is half full."""
+        return 2 * lanes * ((max(self._slice, self.latency) - 1) // spacing + 2)
 
     @property
     def bad_samples(self) -> NDArray[np.int64]:
@@ -137,10 +149,11 @@ class Detector:
         out.reshape(-1)[: self.info.n_channels] = values
         return out
 
-    def learn(self, blocks: Iterable[tuple[Samples, int]]) -> int:
+    def learn(self, blocks: Iterable[tuple[Samples, int]], restarts: Container[int] = ()) -> int:
         """Learn the first σ from the stream's first blocks (samples, first index); return the rows it rests on.
 
-        Samples are filtered as they will be later; those that settle after a hole do not count.
+        Samples are filtered as they will be later, anew after a hole and at the indices `restarts`; those that settle
+        do not count.
         """
         blocks = list(blocks)
         stride = prime_stride(self.info.rate_hz, INITIAL_ROW_RATE_HZ)
@@ -149,7 +162,7 @@ class Detector:
         rows = NoiseRows(self._shape[0], (last - 1) // stride + 1 - base, self._shape[1], stride)
         rows.begin(base)
         for samples, first in blocks:
-            if first != self.next_sample or self._fresh:
+            if first != self.next_sample or self._fresh or first in restarts:
                 self._restart(samples[0], first)
             self._run(samples, first, NEVER, rows)
             rows.mark(max(first, self._armed), first + len(samples))
@@ -163,7 +176,6 @@ class Detector:
         self._held[:] = 0
         self._bad[:] = 0
         self._quiet_until[:] = 0
-        self.settling_total = 0
         return int(rows.valid.sum())
 
     def process(self, samples: Samples, first: int, restart: bool = False) -> Events:
@@ -183,7 +195,7 @@ class Detector:
         stop = first + len(samples)
         at = first
         while at < stop:
-            end = min(stop, at + SLICE)
+            end = min(stop, at + self._slice)
             if self.noise.following:
                 end = min(end, self.noise.boundary)
             events.append(self._step(samples[at - first : end - first], at))
@@ -203,6 +215,7 @@ class Detector:
         if rows is not None:
             rows.mark(max(first, self._armed), end)
             self.noise.work(end)
+        self.settling_total += max(0, min(end, self._armed) - first)
         self.next_sample = end
         self._spikes_to = max(self._spikes_to, end - self.latency + 1)
         return self._events(parts)
@@ -249,7 +262,6 @@ class Detector:
         """Begin a segment: set the filter to what a constant signal at the first sample's height would leave."""
         self._segment = first
         self._armed = first if first == self._first else first + self.settling
-        self.settling_total += self._armed - first
         with np.errstate(over="ignore", invalid="ignore"):
             value = self._tiled(row.astype(np.float32), 0) * self._gain + self._offset
         value = np.where(np.abs(value) <= kernels.PHYSICAL_UV, value, self._held)

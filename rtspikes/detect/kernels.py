@@ -71,17 +71,26 @@ def _all_physical(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _hold(x, n, first, held, bad, quiet_until, dead):  # type: ignore[no-untyped-def]
-    """Replace what is no voltage by the channel's last good value, count it, and silence the channel."""
+def _hold(x, n, held, bad, marks):  # type: ignore[no-untyped-def]
+    """Replace what is no voltage by the lane's last good value, count it, and mark it in `marks` (BLOCK, lanes)."""
     for c in range(len(held)):
         last = held[c]
         for i in range(n):
-            if abs(x[i, c]) <= PHYSICAL_UV:
-                last = x[i, c]
-            else:
+            marks[i, c] = not abs(x[i, c]) <= PHYSICAL_UV
+            if marks[i, c]:
                 x[i, c] = last
                 bad[c] += 1
-                quiet_until[c] = max(quiet_until[c], first + i + 1 + dead[c])
+            else:
+                last = x[i, c]
+
+
+@njit(nogil=True)
+def _any_marked(marks, n, lane):  # type: ignore[no-untyped-def]
+    """Tell whether one of the lane's first `n` samples was held."""
+    found = False
+    for i in range(n):
+        found |= marks[i, lane]
+    return found
 
 
 @njit(nogil=True)
@@ -145,18 +154,22 @@ def _resumes(trace, lane, n, segment, below, above, reach):  # type: ignore[no-u
 
 
 @njit(nogil=True)
-def _trigger(trace, lane, start, end, segment, below, above, dead, reach, quiet_until, pending, n_pending):  # type: ignore[no-untyped-def]
-    """Add the lane's events with a trigger in [start, end) to `pending`; return the new fill.
+def _trigger(  # type: ignore[no-untyped-def]
+    trace, lane, start, awake, end, segment, below, above, dead, reach, quiet_until, marks, pending, n_pending
+):  # fmt: skip
+    """Add the lane's events with a trigger in [awake, end) to `pending`; return the new fill.
 
     A trigger is a crossing, the first sample strictly beyond the threshold; or the end of a dead time in which a
-    spike began that has its peak ahead (only where peaks are searched: `reach` > 0). `start` − 1 is a sample of the
-    same segment.
+    spike began that has its peak ahead (only where peaks are searched: `reach` > 0). A sample of [start, end) that was
+    held (`marks`; no rows: none was) silences the lane for a dead time from there on. awake > segment.
     """
     depth = len(trace)
     previous = trace[(start - 1) % depth, lane]
     for n in range(start, end):
         value = trace[n % depth, lane]
-        if n >= quiet_until[lane] and (value < below or value > above):
+        if len(marks) and marks[n - start, lane]:
+            quiet_until[lane] = max(quiet_until[lane], n + 1 + dead)
+        if n >= awake and n >= quiet_until[lane] and (value < below or value > above):
             beyond_before = previous < below if value < below else previous > above
             if not beyond_before or (n == quiet_until[lane] and _resumes(trace, lane, n, segment, below, above, reach)):
                 pending[n_pending].crossing = n
@@ -219,8 +232,8 @@ def scan(  # type: ignore[no-untyped-def]
     is the peak search. sections: (sections, 5). state: (tiles, sections, 2, lanes). trace: the filtered signal's
     history (tiles, depth, lanes) µV, sample n in row n % depth; depth ≥ pre + latency + 2 · BLOCK, a multiple of BLOCK.
     pending: (tiles, n), filled up to n_pending (tiles,). latency: samples from trigger to end.
-    noise_rows: (tiles, rows, lanes); takes the filtered sample of each n with n % noise_stride == 0 in row
-    n // noise_stride − noise_base; stride 0: none.
+    noise_rows: (tiles, rows, lanes); takes the filtered sample (NaN: held) of each n with n % noise_stride == 0 in
+    row n // noise_stride − noise_base; stride 0: none.
     found, done, waveforms (n, snippet): the results, appended from counts[0] and counts[1] on.
 
     Return the tile to go on with once the results were taken away (a tile is begun only when `per_lane` results of
@@ -230,6 +243,7 @@ def scan(  # type: ignore[no-untyped-def]
     n_tiles, depth, lanes = trace.shape
     low = np.full(lanes, np.inf, np.float32)
     high = np.full(lanes, -np.inf, np.float32)
+    marked = np.zeros((BLOCK, lanes), np.bool_)
     while tile < n_tiles:
         if len(found) - counts[0] < lanes * per_lane or len(done) - counts[1] < lanes * per_lane:
             return tile
@@ -242,9 +256,11 @@ def scan(  # type: ignore[no-untyped-def]
             n = end - start
             x = trace[tile, start % depth : start % depth + n]
             _load(raw, start - first, n, column, width, gain[tile], offset[tile], x)
+            marks = marked[:0]
             if raw.itemsize == 4:
                 if not _all_physical(x, n):
-                    _hold(x, n, start, held[tile], bad[tile], quiet_until[tile], dead[tile])
+                    marks = marked
+                    _hold(x, n, held[tile], bad[tile], marks)
                 held[tile, :] = x[n - 1]
             for s in range(len(sections)):
                 _section(
@@ -254,30 +270,38 @@ def scan(  # type: ignore[no-untyped-def]
             if noise_stride:
                 at = -(-start // noise_stride) * noise_stride
                 while at < end:
-                    noise_rows[tile, at // noise_stride - noise_base, :] = x[at - start]
+                    row = noise_rows[tile, at // noise_stride - noise_base]
+                    row[:] = x[at - start]
+                    for lane in range(width if len(marks) else 0):
+                        if marks[at - start, lane]:
+                            row[lane] = np.nan
                     at += noise_stride
             awake = max(start, armed, segment + 1)
-            if awake < end:
-                hit = False
-                if falling:
-                    hit |= _passes_below(x, n, below[tile], low)
-                if rising:
-                    hit |= _passes_above(x, n, above[tile], high)
-                if hit:
-                    for lane in range(width):
-                        if low[lane] < below[tile, lane] or high[lane] > above[tile, lane]:
-                            before = n_pending[tile]
-                            n_pending[tile] = _trigger(
-                                trace[tile], lane, awake, end, segment, below[tile, lane], above[tile, lane],
-                                dead[tile, lane], window[tile, lane], quiet_until[tile], queue, before,
-                            )  # fmt: skip
-                            for p in range(before, n_pending[tile]):
-                                report = found[counts[0]]
-                                report.crossing = queue[p].crossing
-                                report.channel = column + lane
-                                report.value = trace[tile, queue[p].crossing % depth, lane]
-                                report.threshold = queue[p].threshold
-                                counts[0] += 1
+            hit = len(marks) > 0
+            if awake < end and falling:
+                hit |= _passes_below(x, n, below[tile], low)
+            if awake < end and rising:
+                hit |= _passes_above(x, n, above[tile], high)
+            if hit:
+                for lane in range(width):
+                    if not (
+                        low[lane] < below[tile, lane]
+                        or high[lane] > above[tile, lane]
+                        or (len(marks) and _any_marked(marks, n, lane))
+                    ):
+                        continue
+                    before = n_pending[tile]
+                    n_pending[tile] = _trigger(
+                        trace[tile], lane, start, awake, end, segment, below[tile, lane], above[tile, lane],
+                        dead[tile, lane], window[tile, lane], quiet_until[tile], marks, queue, before,
+                    )  # fmt: skip
+                    for p in range(before, n_pending[tile]):
+                        report = found[counts[0]]
+                        report.crossing = queue[p].crossing
+                        report.channel = column + lane
+                        report.value = trace[tile, queue[p].crossing % depth, lane]
+                        report.threshold = queue[p].threshold
+                        counts[0] += 1
             kept = 0
             for p in range(n_pending[tile]):
                 if queue[p].crossing + latency <= end:

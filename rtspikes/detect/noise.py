@@ -69,9 +69,14 @@ class NoiseRows:
 
 
 class NoiseTracker:
-    """Follows σ (tiles, lanes), µV, from block to block."""
+    """Follows σ (tiles, lanes), µV, from block to block; 0: unknown, the channel has been dead so far."""
 
-    def __init__(self, settings: NoiseSettings, rate_hz: float, tiles: int, lanes: int, first_sample: int) -> None:
+    def __init__(
+        self, settings: NoiseSettings, rate_hz: float, floor_uv: NDArray[np.float32], first_sample: int
+    ) -> None:
+        """floor_uv: (tiles, lanes); a value below it is that of a dead channel and does not count."""
+        tiles, lanes = floor_uv.shape
+        self._floor = floor_uv
         self.stride = prime_stride(rate_hz, ROW_RATE_HZ)
         per_block = max(1, round(settings.block_s * rate_hz / self.stride))
         self.block = self.stride * per_block
@@ -119,7 +124,7 @@ class NoiseTracker:
         buffer = self._buffers[self._job % 2]
         for tile in range(self._tiles_done, due):
             buffer.sigma(tile, self._values[tile, slot])
-            column_quantiles(self._values[tile], count, QUIET_QUANTILE, self._next[tile])
+            column_quantiles(self._values[tile], count, self._floor[tile], QUIET_QUANTILE, self._next[tile])
         self._tiles_done = max(self._tiles_done, due)
 
     def cross(self, sample: int) -> int | None:
@@ -127,14 +132,14 @@ class NoiseTracker:
         changed = None
         while self.following and self.boundary <= sample:
             boundary = self.boundary
+            if self._frozen_from is not None and boundary >= self._frozen_from:
+                self.following = False
+                break
             self.work(boundary)
             if self._job is not None:
                 self._n_values += 1
                 self.sigma[:] = self._next
                 changed = boundary
-            if self._frozen_from is not None and boundary >= self._frozen_from:
-                self.following = False
-                break
             enough = 2 * int(self.rows.valid.sum()) >= len(self.rows.valid)
             self._job = self._at if enough else None
             self._tiles_done = 0

@@ -16,13 +16,12 @@ MAD_TO_SIGMA = np.float32(1 / 0.67448975)
 
 
 @njit(nogil=True)
-def _lower_median(values, trial):  # type: ignore[no-untyped-def]
-    """Return the (n − 1) // 2-th smallest of `values`, all finite; `trial` (1,) float32 is scratch.
+def _select(values, rank, trial):  # type: ignore[no-untyped-def]
+    """Return the `rank`-th smallest (from 0) of `values`, all finite; `trial` (1,) float32 is scratch.
 
     `bits` sorts as the floats do: the pattern with its sign bit flipped (positive) or all bits flipped (negative).
     """
     pattern = trial.view(np.uint32)
-    rank = (len(values) - 1) // 2
     bits = int64(0)
     for b in range(31, -1, -1):
         candidate = bits | (int64(1) << b)
@@ -44,43 +43,48 @@ def _lower_median(values, trial):  # type: ignore[no-untyped-def]
 def mad_sigma(rows, valid, sigma):  # type: ignore[no-untyped-def]
     """Put median(|x − median x|) / 0.67448975 of each column of `rows` (n, lanes) into `sigma` (lanes,).
 
-    Only rows with a non-zero `valid` (n,) count; without any, `sigma` becomes 0.
+    Only rows with a non-zero `valid` (n,) count, and of those not what is NaN; 0 where that leaves less than half.
     """
     trial = np.zeros(1, np.float32)
     values = np.empty(len(rows), np.float32)
     for c in range(rows.shape[1]):
         n = 0
+        n_valid = 0
         for r in range(len(rows)):
             if valid[r]:
-                values[n] = rows[r, c]
-                n += 1
-        if n == 0:
+                n_valid += 1
+                if not np.isnan(rows[r, c]):
+                    values[n] = rows[r, c]
+                    n += 1
+        if n == 0 or 2 * n < n_valid:
             sigma[c] = 0
             continue
         column = values[:n]
-        centre = _lower_median(column, trial)
+        centre = _select(column, (n - 1) // 2, trial)
         for i in range(n):
             column[i] = abs(column[i] - centre)
-        sigma[c] = _lower_median(column, trial) * MAD_TO_SIGMA
+        sigma[c] = _select(column, (n - 1) // 2, trial) * MAD_TO_SIGMA
 
 
-@njit(void(float32[:, ::1], int64, float64, float32[::1]), nogil=True, cache=True)
-def column_quantiles(values, n, quantile, result):  # type: ignore[no-untyped-def]
+@njit(void(float32[:, ::1], int64, float32[::1], float64, float32[::1]), nogil=True, cache=True)
+def column_quantiles(values, n, floor, quantile, result):  # type: ignore[no-untyped-def]
     """Put a quantile, between values linear, of the first `n` rows of each column into `result` (lanes,).
 
-    values: (rows, lanes), rows ≥ n.
+    values: (rows, lanes), rows ≥ n. Values below `floor` (lanes,) do not count; 0 where none does.
     """
-    ordered = np.empty(n, np.float32)
-    at = quantile * (n - 1)
-    low = int64(at)
-    high = min(low + 1, n - 1)
-    part = float32(at - low)
+    trial = np.zeros(1, np.float32)
+    kept = np.empty(n, np.float32)
     for c in range(values.shape[1]):
+        m = 0
         for i in range(n):
-            v = values[i, c]
-            k = i
-            while k > 0 and ordered[k - 1] > v:
-                ordered[k] = ordered[k - 1]
-                k -= 1
-            ordered[k] = v
-        result[c] = ordered[low] + part * (ordered[high] - ordered[low])
+            if values[i, c] >= floor[c]:
+                kept[m] = values[i, c]
+                m += 1
+        if m == 0:
+            result[c] = 0
+            continue
+        at = quantile * (m - 1)
+        rank = int64(at)
+        low = _select(kept[:m], rank, trial)
+        high = _select(kept[:m], min(rank + 1, m - 1), trial)
+        result[c] = low + float32(at - rank) * (high - low)

@@ -41,7 +41,7 @@ class NoiseSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.5
     block_s: Annotated[float, Meta(gt=0, le=60, description="length (s) of the stretch behind each new σ value")] = 0.5
     window_s: Annotated[
-        float, Meta(gt=0, le=3600, description="σ is the 0.4 quantile of the block values of the last window_s (s)")
+        float, Meta(gt=0, le=600, description="σ is the 0.4 quantile of the block values of the last window_s (s)")
     ] = 8.0
     freeze_after_s: Annotated[
         float, Meta(ge=0, description="mode freeze: σ stays as it is from this time (s from the start) on")

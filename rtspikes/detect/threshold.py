@@ -13,8 +13,11 @@ from rtspikes.errors import ConfigError
 from rtspikes.selectors import select
 from rtspikes.types import StreamInfo
 
+SHORTEST_DEAD_TIME = 2
+"""Samples; the kernel's result buffers rely on it."""
+
 DEAD_CHANNEL_LSB = 0.1
-"""σ is at least this part of one converter step (µV): a dead channel's σ of 0 would make its rounding noise spikes.
+"""A channel whose σ is below this part of one converter step is dead and has no threshold in σ: any would be too low.
 
 Rounding alone gives a live channel 0.15 steps in 300–3000 Hz at 20 kHz (1/√12 over the whole band).
 """
@@ -52,7 +55,7 @@ class ThresholdTable:
         for c in range(n):
             self.falling[c] = self.enabled[c] and signs[c] in ("neg", "both")
             self.rising[c] = self.enabled[c] and signs[c] in ("pos", "both")
-            self.dead_samples[c] = max(1, round(dead_ms[c] * 1e-3 * info.rate_hz))
+            self.dead_samples[c] = max(SHORTEST_DEAD_TIME, round(dead_ms[c] * 1e-3 * info.rate_hz))
             height = heights[c]
             if height is not None:
                 self.height_uv[c] = self._height(height, signs[c], info.channels[c].label)
@@ -70,7 +73,7 @@ class ThresholdTable:
 
     def levels(self, sigma_uv: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the (falling, rising) thresholds (channels,), signed µV, for σ (channels,); ∓inf: no such crossing."""
-        own = self.multiple * np.maximum(sigma_uv, self.floor_uv)
+        own = np.where(sigma_uv >= self.floor_uv, self.multiple * sigma_uv, np.inf)
         height = np.where(np.isnan(self.height_uv), own, self.height_uv)
         below = np.where(self.falling, -height, -np.inf)
         above = np.where(self.rising, height, np.inf)

@@ -19,7 +19,7 @@ TABLE_FIELDS: dict[str, Callable[[Batch], Any]] = {
 
 def lines(batch: Batch, info: dict[str, Any], as_json: bool) -> Iterator[str]:
     """Yield the lines of one batch: one per event, or one per message for kinds without a table."""
-    labels = info["channels"]["label"]
+    labels = info.get("channels", {}).get("label", [])
     if batch.kind not in TABLE_FIELDS:
         fields = {k: plain(v) for k, v in batch.fields.items() if k not in ("columns", "dtypes", "waveforms")}
         if batch.thresholds is not None:

@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.errors import WireError
+from rtspikes.errors import VersionError, WireError
 from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
 
 VERSION = 1
@@ -42,7 +42,7 @@ HEAD_BYTES = 4096
 """Room in a message for everything but its table's rows (about 400 bytes)."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""A message beyond this is refused unread (`info` of 100,000 channels takes about 12 MB)."""
+"""A message beyond this is refused unread (`info` of 100,000 channels takes about 5 MB)."""
 
 _TOPIC = re.compile(rb"([a-z]{1,16})/([A-Za-z0-9_-]{1,64})/")
 
@@ -132,7 +132,7 @@ def decode(frames: Sequence[bytes]) -> Message:
     if any(isinstance(value, msgpack.Timestamp) for value in fields.values()):
         _refuse_extension(-1, b"")
     if fields.get("v") != VERSION:
-        raise WireError(
+        raise VersionError(
             f"{kind}: protocol version must be {VERSION}, got {reprlib.repr(fields.get('v'))}; update rtspikes"
         )
     _need(kind, fields, "session", str)

@@ -23,7 +23,7 @@ INFO_INTERVAL_S = 0.1
 """`info` goes out at most this often, however many subscribe."""
 
 PATIENCE_MS = 50
-"""How long a paced send waits before it looks at `abort` and at new subscribers again."""
+"""How long a paced send waits before it looks at `abort` again."""
 
 NOTABLE_WAIT_S = 1e-3
 """A send that takes longer has waited for a subscriber."""
@@ -119,7 +119,7 @@ class Publisher:
     def poll(self) -> None:
         """Take in new and lost subscribers; send `info` to the new ones."""
         for _ in range(MOST_CHANGES):
-            if not self._socket.get(zmq.EVENTS) & zmq.POLLIN:
+            if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 break
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
             change, prefix = frames[0][:1], frames[0][1:]
@@ -169,6 +169,6 @@ class Publisher:
 
     def close(self, at_once: bool = False) -> None:
         """Close; undelivered messages are kept for `linger_s` unless `at_once`."""
-        linger = 0 if at_once else round(self._settings.linger_s * 1e3 if self._paced else 2000)
+        linger = 0 if at_once else round(self._settings.linger_s * 1e3)
         self._socket.close(linger)
         self._context.term()

@@ -15,7 +15,7 @@ import zmq
 from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
-from rtspikes.errors import ConfigError, EngineVanished, TransportError, WireError, nearest
+from rtspikes.errors import ConfigError, EngineVanished, TransportError, VersionError, WireError, nearest
 from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
 from rtspikes.wire.codec import KINDS, MAX_BYTES, Message, decode, topic
 from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
@@ -74,6 +74,7 @@ class Subscriber:
     """Receives one engine's messages; a context manager, an iterator and an async iterator of `Batch`.
 
     Batches begin once `info`, everything constant about the session, has come. Iteration ends on the engine's `end`.
+    Messages that are not of the protocol are counted in `malformed`; one of another version raises VersionError.
     Raises EngineVanished when the engine is gone without one, TransportError when none is there within
     `connect_timeout_s` (None: wait for ever).
     """
@@ -194,6 +195,8 @@ class Subscriber:
         self._seen, self._lost_s = True, None
         try:
             message = decode(frames)
+        except VersionError:
+            raise
         except WireError:
             self.malformed += 1
             return None
@@ -212,7 +215,7 @@ class Subscriber:
                 f"{GRACE_S:g} s; what it sent before is complete as far as `missed` says"
             )
         limit = self._connect_timeout_s
-        if not self._seen and limit is not None and now - self._begun_s > limit:
+        if self.info is None and self._session is None and limit is not None and now - self._begun_s > limit:
             raise TransportError(
                 f"no engine at {self.endpoint} within {limit:g} s; start one with: rtspikes run --source URI"
             )

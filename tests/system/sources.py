@@ -35,6 +35,7 @@ class ArraySource:
         self._samples, self._holes, self._gate_at = samples, holes or {}, gate_at
         self._sizes = self._endless(sizes)
         self._at = 0
+        self.begun_s = 0.0
 
     @staticmethod
     def _endless(sizes: Sequence[int]) -> Iterator[int]:
@@ -67,7 +68,9 @@ class ArraySource:
         destination[:n] = self._samples[self._at : self._at + n]
         inside = sorted(row for row in self._holes if self._at <= row < self._at + n)
         holes = tuple(Hole(row - self._at, self._holes[row]) for row in inside)
-        time_s = LslClock().now() if self._at == 0 else None
+        time_s = None
+        if self._at == 0:
+            time_s = self.begun_s = LslClock().now()
         self._at += n
         return Pull(n, time_s, holes, ended=self._at == len(self._samples))
 

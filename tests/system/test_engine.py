@@ -56,10 +56,12 @@ def config(**detect: Any) -> Config:
     return config_from({"publish": {"endpoint": "tcp://127.0.0.1:0"}, "detect": detect})
 
 
-def run(source: ArraySource, config_: Config) -> tuple[Collector, Engine]:
-    """Run `source` to its end with one subscriber that is there from the start."""
+def run(source: ArraySource, config_: Config, collectors: list[Collector] | None = None) -> tuple[Collector, Engine]:
+    """Run `source` to its end with one subscriber that is there from the start (and is put into `collectors`)."""
     with Engine(config_, source=source) as engine:
         collector = Collector(engine.endpoint)
+        if collectors is not None:
+            collectors.append(collector)
         engine.start()
         while engine.subscribers < 1:
             assert not engine.wait(0.01)
@@ -221,8 +223,28 @@ def test_bad_samples_are_told_on_notices_and_counted_in_status() -> None:
     assert "E3" in notices[0]["text"]
 
 
+def test_a_failing_source_still_gets_out_what_was_received() -> None:
+    source = FailingSource(stream_info(5), SAMPLES, [9000])
+    collectors: list[Collector] = []
+    with pytest.raises(rtspikes.SourceError):
+        run(source, config(), collectors)
+    (collector,) = collectors
+    collector.join(30)
+    assert_same_events(collector, stream([(0, SAMPLES[:9000])], stream_info(5), DetectSettings(), [4096]))
+    assert "the cable was pulled" in collector.batches["end"][0].fields["reason"]
+
+
+@pytest.mark.parametrize("holes", [{}, {700: 251}, {0: 40, 700: 251}], ids=str)
+def test_times_count_from_the_first_sample_of_the_first_pull(holes: dict[int, int]) -> None:
+    source = ArraySource(stream_info(5), SAMPLES, [1000], holes)
+    collector, _ = run(source, config())
+    spikes = collector.table("spikes")
+    begin = holes.get(0, 0)
+    np.testing.assert_allclose(spikes["time"], source.begun_s + (spikes["sample"] - begin) / 20000, rtol=0, atol=1e-6)
+
+
 def test_an_exception_in_a_thread_ends_the_run_with_its_message() -> None:
-    with pytest.raises(OSError, match="the cable was pulled"):
+    with pytest.raises(rtspikes.SourceError, match="the cable was pulled"):
         run(FailingSource(stream_info(5), SAMPLES, [500]), config())
 
 

@@ -29,8 +29,12 @@ class RawRecording:
     def __init__(self, path: Path, uv_per_unit: float | None = None) -> None:
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
+        try:
+            size = path.stat().st_size
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise DataError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
         meta = self._sidecar()
         n_channels = self._whole(meta, "n_channels", 1, MAX_CHANNELS)
         dtype = meta.get("dtype")
@@ -39,7 +43,6 @@ class RawRecording:
         if meta.get("byte_order", "little") != "little":
             raise self._wrong("byte_order", '"little"', meta["byte_order"])
         frame = np.dtype(dtype).itemsize * n_channels
-        size = path.stat().st_size
         if size == 0:
             raise DataError(f"{path}: the file is empty")
         if size % frame:

@@ -32,6 +32,8 @@ from rtspikes.wire.subscribe import Batch, Subscriber
 
 LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices")
 
+ENGINE_RESTARTED = "engine restarted"
+
 FLUSH_S = 0.5
 """How much of the newest data a kill can cost (s)."""
 
@@ -51,10 +53,17 @@ def session_path(path: Path) -> Path:
 
 def check_free(path: Path) -> None:
     """Raise ConfigError when the session's folder exists (a log is never overwritten) or cannot be made."""
-    parent = next(p for p in path.absolute().parents if p.exists())
-    if not parent.is_dir():
-        raise ConfigError(f"the log {path} cannot be made: {parent} is not a folder; choose another --log path")
-    if path.exists():
+    try:
+        parent = next((p for p in path.absolute().parents if p.exists()), None)
+        taken = path.exists()
+    except OSError as error:
+        raise ConfigError(f"the log {path} cannot be made: {error.strerror}; choose another --log path") from None
+    if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ConfigError(
+            f"the log {path} cannot be made: {parent or path.anchor} is not a folder that can be written to; "
+            f"choose another --log path"
+        )
+    if taken:
         raise ConfigError(f"the log {path} exists, and a session is never overwritten; choose another --log path")
 
 
@@ -183,7 +192,7 @@ class LogWriter:
         body = record.tobytes()[:-4]
         return body + zlib.crc32(body).to_bytes(4, "little")
 
-    def close(self, how: str, end: dict[str, Any] | None = None) -> None:
+    def close(self, how: str, end: dict[str, Any] | None = None, malformed: int = 0) -> None:
         """Flush, and write into session.json how the session ended and what it counted."""
         try:
             if self._broken:
@@ -194,6 +203,7 @@ class LogWriter:
                 "how": how,
                 "spikes": self.spikes,
                 "missed_messages": self.missed,
+                "malformed_messages": malformed,
                 "engine": None
                 if end is None
                 else {k: end[k] for k in ("reason", "counts", "to_sample", "took_s") if k in end},
@@ -228,7 +238,7 @@ def record_session(
         while not subscriber.ended and not stopped():
             batch = subscriber.get(FLUSH_S / 5)
             if writer is not None and batch is not None and batch.session != writer.session:
-                how = "engine restarted"
+                how = ENGINE_RESTARTED
                 break
             if writer is None and subscriber.info is not None:
                 writer = LogWriter(path, subscriber.info, clock)
@@ -244,5 +254,7 @@ def record_session(
         raise
     finally:
         if writer is not None:
-            writer.close(how, subscriber.end)
+            writer.close(how, subscriber.end, subscriber.malformed)
+    if how == ENGINE_RESTARTED:
+        raise EngineVanished(f"the engine was restarted; {path} holds its first session, and nothing more is logged")
     return writer

@@ -81,6 +81,54 @@ def test_random_cuts_and_gaps_never_change_the_events(sizes: list[int], gaps: li
     assert joined(stream(segments, info, CASES[case], sizes)) == joined(stream(segments, info, CASES[case], [4096]))
 
 
+@pytest.mark.parametrize("sizes", [[1], [7], [33, 31, 1], [5000]], ids=str)
+def test_bad_samples_and_crossings_beside_them_do_not_depend_on_the_chunks(sizes: list[int]) -> None:
+    uv = (SAMPLES[:14000] * GAIN_UV).astype(np.float32)
+    rng = np.random.default_rng(9)
+    for _, truth in zip(range(60), TRUTH, strict=False):
+        uv[truth[0] + rng.integers(-12, 25) :, truth[1]][:2] = np.nan
+    info = stream_info(3, dtype="float32", gain_uv=1.0)
+    fast = DetectSettings(dead_time_ms=0.3, threshold=4)
+    whole = stream([(0, uv)], info, fast, [14000])
+    assert sum(len(e.spikes) for e in whole) > 10
+    assert joined(stream([(0, uv)], info, fast, sizes)) == joined(whole)
+
+
+def test_a_channel_that_wakes_up_has_no_threshold_until_its_noise_level_is_known() -> None:
+    rng = np.random.default_rng(4)
+    samples = rng.normal(0, 30, (80_000, 2)).astype(np.int16)
+    samples[:12_000, 1] = 0
+    results = stream([(0, samples)], stream_info(2), DetectSettings(threshold=7), [900])
+    assert sum(len(e.spikes) for e in results) == 0
+    updates = [t for e in results for t in e.thresholds]
+    assert np.isinf(updates[0].below_uv[1])
+    assert np.isfinite(updates[-1].below_uv).all()
+
+
+def test_a_long_stretch_that_was_held_does_not_lower_the_noise_level() -> None:
+    rng = np.random.default_rng(4)
+    uv = rng.normal(0, 10, (160_000, 2)).astype(np.float32)
+    uv[30_000:130_000, 1] = np.nan
+    info = stream_info(2, dtype="float32", gain_uv=1.0)
+    results = stream([(0, uv)], info, DetectSettings(threshold=7), [900])
+    assert sum(len(e.spikes) for e in results) == 0
+    sigma = np.array([t.sigma_uv for e in results for t in e.thresholds])
+    assert np.ptp(sigma[:, 1]) < 0.3 * sigma[0, 1]
+
+
+def test_the_shortest_dead_time_with_both_signs_on_every_sample_is_survived() -> None:
+    uv = np.where(np.arange(9000)[:, None] % 2, 100.0, -100.0).repeat(40, axis=1).astype(np.float32)
+    settings_ = DetectSettings(
+        filter=FilterSettings(kind="none"), threshold_uv=50.0, sign="both", dead_time_ms=0.01, snippet_ms=(10.0, 20.0)
+    )
+    info = stream_info(40, dtype="float32", gain_uv=1.0)
+    results = stream([(0, uv)], info, settings_, [4096])
+    crossings = np.concatenate([e.crossings for e in results])
+    assert np.bincount(crossings["channel"]).tolist() == [len(crossings) // 40] * 40
+    assert 4000 < len(crossings) // 40 <= 4500
+    assert joined(results) == joined(stream([(0, uv)], info, settings_, [777]))
+
+
 @pytest.mark.parametrize("n_channels", [1, 15, 16, 17, 64, 257])
 def test_a_channel_does_not_depend_on_its_neighbours_or_its_place(n_channels: int) -> None:
     wide = np.zeros((len(SAMPLES), n_channels), np.int16)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zmq
 
-from rtspikes.errors import ConfigError, EngineVanished, TransportError
+from rtspikes.errors import ConfigError, EngineVanished, TransportError, VersionError
 from rtspikes.types import SPIKE_DTYPE, GapCause
 from rtspikes.wire import subscribe as subscribe_module
 from rtspikes.wire.codec import VERSION, encode, encode_items, topic
@@ -266,13 +266,19 @@ def test_malformed_messages_are_counted_and_harm_nothing() -> None:
             [b"spikes/a/", b"\x80", b"more"],
             [b"spikes/a/", good],
             [b"spikes/", good],
-            [b"end/a/", b"\x81\xa1v\x02"],
         ):
             fake.socket.send_multipart(frames)
         fake.send("spikes", 1)
         fake.send("end", 0)
         assert [batch.fields["seq"] for batch in subscriber] == [0, 1]
-        assert (subscriber.malformed, subscriber.missed_total) == (7, 0)
+        assert (subscriber.malformed, subscriber.missed_total) == (6, 0)
+
+
+def test_an_engine_of_another_protocol_version_is_told_at_once() -> None:
+    with impostor() as (fake, subscriber):
+        fake.socket.send_multipart([b"info/a/", msgpack.packb({"v": VERSION + 1, "session": "s", "seq": 0})])
+        with pytest.raises(VersionError, match="update rtspikes"):
+            subscriber.get(DEADLINE_S)
 
 
 @pytest.mark.parametrize("kind", ["status", "end", "info", "notices"])
