@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from bench.pair import replay_to
 from bench.recordings import write
 
 SUBSCRIBER = """
@@ -37,22 +36,10 @@ def measure(folder: Path, channels: int, seconds: float) -> dict[str, Any]:
     recording.read_bytes()
     log = folder / f"n{channels}"
     begun = time.perf_counter()
-    engine = subprocess.Popen(
-        [sys.executable, "-m", "rtspikes", "replay", str(recording), "--speed", "max", "--log", str(log)]
-        + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert engine.stderr is not None
-    endpoint = next(line for line in engine.stderr if line.startswith("publishing on ")).split()[-1]
-    subscriber = subprocess.Popen([sys.executable, "-c", SUBSCRIBER, endpoint], stdout=subprocess.PIPE, text=True)
-    engine.communicate()
-    received, missed = map(int, subscriber.communicate()[0].split())
+    received, missed = map(int, replay_to(recording, log, SUBSCRIBER, speed="max").split())
     whole_s = time.perf_counter() - begun
     session = rtspikes.read_session(log.with_suffix(".rtspikes"))
     end = session.facts["ended"]["engine"]["counts"]
-    status = [n for n in session.notices if n["cause"] == "missed"]
     took = session.facts["ended"]["engine"]["took_s"]
     recording.unlink()
     return {
@@ -62,7 +49,7 @@ def measure(folder: Path, channels: int, seconds: float) -> dict[str, Any]:
         "times_real": round(seconds / took, 1),
         "msamples_per_s": round(channels * seconds * 20000 / took / 1e6),
         "spikes": end["spikes"],
-        "lost": end["lost_source"] + end["lost_overrun"] + missed + len(status)
+        "lost": end["lost_source"] + end["lost_overrun"] + missed + session.missed
         + 2 * end["spikes"] - received - len(session.spikes),
         "with_start_s": round(whole_s, 2),
     }  # fmt: skip

@@ -9,12 +9,12 @@ chunks were.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.pair import replay_to
 from bench.recordings import RATE_HZ, write
 
 AFTER = RATE_HZ
@@ -42,23 +42,8 @@ print(json.dumps({"n": len(late), "p50": pick(0.5), "p99": pick(0.99), "p999": p
 
 def measure(folder: Path, channels: int, seconds: float) -> dict[str, Any]:
     """Run one replay at real speed and return its row."""
-    import json
-
     recording = write(folder / f"l{channels}", channels, seconds)
-    engine = subprocess.Popen(
-        [sys.executable, "-m", "rtspikes", "replay", str(recording), "--log", str(folder / f"l{channels}")]
-        + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert engine.stderr is not None
-    endpoint = next(line for line in engine.stderr if line.startswith("publishing on ")).split()[-1]
-    subscriber = subprocess.Popen(
-        [sys.executable, "-c", SUBSCRIBER, endpoint, str(AFTER)], stdout=subprocess.PIPE, text=True
-    )
-    engine.communicate()
-    found = json.loads(subscriber.communicate()[0])
+    found = json.loads(replay_to(recording, folder / f"l{channels}", SUBSCRIBER, str(AFTER), speed="1"))
     status = found["status"]
     return {
         "channels": channels,

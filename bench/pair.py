@@ -1,0 +1,28 @@
+"""A replay and a measuring subscriber, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def replay_to(recording: Path, log: Path, script: str, *arguments: str, speed: str) -> str:
+    """Replay with a logger; return what the Python `script` printed, which is given the endpoint, then `arguments`."""
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "rtspikes", "replay", str(recording), "--speed", speed, "--log", str(log)]
+        + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert engine.stderr is not None
+    endpoint = next(line for line in engine.stderr if line.startswith("publishing on ")).split()[-1]
+    subscriber = subprocess.Popen(
+        [sys.executable, "-c", script, endpoint, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    _, problems = engine.communicate()
+    if engine.returncode:
+        subscriber.kill()
+        raise RuntimeError(f"the replay failed: {problems.strip()}")
+    return subscriber.communicate()[0]
