@@ -27,7 +27,7 @@ class Progress:
     def __enter__(self) -> Self:
         """Draw the bar on a terminal."""
         if sys.stderr.isatty():
-            columns = (rich.progress.BarColumn(30), rich.progress.TextColumn("{task.description}"))
+            columns = (rich.progress.BarColumn(20), rich.progress.TextColumn("{task.description}"))
             self._bar = rich.progress.Progress(*columns, console=Console(stderr=True))
             self._bar.start()
             self._task = self._bar.add_task("", total=self._total_s)
@@ -52,11 +52,15 @@ class Progress:
 
 
 def short_line(status: dict[str, Any]) -> str:
-    """Return what fits beside a bar: position, rate, losses, and how late detection is."""
-    counts, latency = status["counts"], status["latency_ms"].get("detect", {})
+    """Return what fits beside a bar: position, rate, losses, how late detection and the replay are (p99)."""
+    counts, detect = status["counts"], status["latency_ms"].get("detect", {})
     lost = counts["lost_source"] + counts["lost_overrun"]
-    late = f"  {latency['p99']:.1f} ms" if latency else ""
-    return f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {lost}{late}"
+    text = f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {lost}"
+    if detect:
+        text += f"  detect {detect['p99']:.1f} ms"
+    if lateness := status["source"].get("lateness_ms"):
+        text += f"  late {lateness['p99']:.1f} ms"
+    return text
 
 
 def status_line(status: dict[str, Any]) -> str:
