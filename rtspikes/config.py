@@ -122,7 +122,7 @@ def noise_from_file(config: Config, info: StreamInfo) -> NDArray[np.float32] | N
         raise DataError(f"{noise.file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise DataError(f"{noise.file} must hold an object of σ (µV) by channel label")
-    labels = [c.label for c in info.channels if c.kind == "electrode"]
+    labels = dict.fromkeys(c.label for c in info.channels if c.kind == "electrode")
     for label in [*(x for x in labels if x not in values), *(x for x in values if x not in labels)]:
         raise DataError(f"{noise.file} must name exactly this stream's electrodes; {label!r} is in only one of the two")
     sigma = np.zeros(info.n_channels, np.float32)

@@ -90,7 +90,6 @@ class Engine:
         self._sample_clock = SampleClock(info.rate_hz)
         self._publisher = Publisher(config.publish, paced=not info.live, abort=self._abort.is_set)
         self.endpoint = self._publisher.bind()
-        self.session = self._publisher.session
         self._publisher.set_info(self._info_fields())
         self._announcer = Announcer(
             self._publisher,

@@ -64,7 +64,7 @@ THRESHOLD_DTYPE = np.dtype(
     [
         ("sample", "<i8"),  # in force from this absolute index on
         ("channel", "<u4"),
-        ("sigma_uv", "<f4"),  # noise level; NaN when it was not estimated
+        ("sigma_uv", "<f4"),  # noise level; 0 while it is unknown: the channel has been dead so far
         ("negative_uv", "<f4"),  # threshold for falling crossings; NaN: none
         ("positive_uv", "<f4"),  # threshold for rising crossings; NaN: none
     ]

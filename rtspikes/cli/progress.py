@@ -51,11 +51,16 @@ class Progress:
             click.echo(status_line(status), err=True)
 
 
+def samples_lost(status: dict[str, Any]) -> int:
+    """Return the samples lost so far, for whatever cause."""
+    counts = status.get("counts", {})
+    return int(counts.get("lost_source", 0) + counts.get("lost_overrun", 0))
+
+
 def short_line(status: dict[str, Any]) -> str:
     """Return what fits beside a bar: position, rate, losses, how late detection and the replay are (p99)."""
-    counts, detect = status["counts"], status["latency_ms"].get("detect", {})
-    lost = counts["lost_source"] + counts["lost_overrun"]
-    text = f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {lost}"
+    detect = status["latency_ms"].get("detect", {})
+    text = f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {samples_lost(status)}"
     if detect:
         text += f"  detect {detect['p99']:.1f} ms"
     if lateness := status["source"].get("lateness_ms"):
@@ -65,12 +70,11 @@ def short_line(status: dict[str, Any]) -> str:
 
 def status_line(status: dict[str, Any]) -> str:
     """Return the figures of a `status` message as one line; losses are always there."""
-    counts, latency = status["counts"], status["latency_ms"].get("detect", {})
-    lost = counts["lost_source"] + counts["lost_overrun"]
+    latency = status["latency_ms"].get("detect", {})
     parts = [
         f"{status['signal_s']:8.1f} s",
         f"{status['spikes_per_s']:8.1f} spikes/s",
-        f"lost {lost}",
+        f"lost {samples_lost(status)}",
         f"ring {status['ring_fill']:.0%}",
         f"subscribers {status['subscribers']}",
     ]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtspikes.cli.children import LogChild
-from rtspikes.cli.progress import Progress
+from rtspikes.cli.progress import Progress, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.errors import ConfigError
 from rtspikes.subscribers.log.writer import check_free, session_path
@@ -192,10 +192,9 @@ def _announced_if_slow(text: str, after_s: float = 2.0) -> Iterator[None]:
 def _summary(engine: Engine, log_path: Path | None) -> None:
     status = engine.status
     counts = status.get("counts", {})
-    lost = counts.get("lost_source", 0) + counts.get("lost_overrun", 0)
     parts = [
         f"{counts.get('spikes', 0)} spikes in {status.get('signal_s', 0):g} s of {engine.info.n_channels} channels",
-        f"{lost} samples lost",
+        f"{samples_lost(status)} samples lost",
     ]
     if counts.get("rejected"):
         parts.append(f"{counts['rejected']} events rejected")

@@ -113,10 +113,10 @@ class Detector:
         self._n_pending = np.zeros(tiles, np.int64)
         snippet = self.pre + self.post
         self._slice = SLICE
-        while self._slice > kernels.BLOCK and self._room(lanes, spacing) * snippet * 4 > LARGEST_RESULTS:
+        while self._slice > kernels.BLOCK and 8 * lanes * self._most_per_lane(spacing) * snippet > LARGEST_RESULTS:
             self._slice //= 2
-        self._per_lane = (max(self._slice, self.latency) - 1) // spacing + 2
-        room = self._room(lanes, spacing)
+        self._per_lane = self._most_per_lane(spacing)
+        room = 2 * lanes * self._per_lane  # so that a tile may be begun while the buffers are half full
         self._found = np.empty(room, kernels.FOUND_DTYPE)
         self._done = np.empty(room, kernels.DONE_DTYPE)
         self._waveforms = np.empty((room, snippet), np.float32)
@@ -134,9 +134,9 @@ class Detector:
             self.noise.learn(self._tiled(sigma_uv.astype(np.float32), 0))
             self._start_update = self._apply_sigma(first_sample)
 
-    def _room(self, lanes: int, spacing: int) -> int:
-        """Return how many results must fit so that a tile of `lanes` may be begun while the buffer is half full."""
-        return 2 * lanes * ((max(self._slice, self.latency) - 1) // spacing + 2)
+    def _most_per_lane(self, spacing: int) -> int:
+        """Return how many results of a kind a lane can have in one slice, with triggers `spacing` samples apart."""
+        return (max(self._slice, self.latency) - 1) // spacing + 2
 
     @property
     def bad_samples(self) -> NDArray[np.int64]:
@@ -187,7 +187,7 @@ class Detector:
         if restart or first != self.next_sample:
             events.append(self._cut())
         if self._start_update is not None:
-            events.append(self._collect(self.next_sample, [self._start_update]))
+            events.append(self._told([self._start_update]))
             self._start_update = None
         self._cross(first, events)
         if self._fresh or restart or first != self.next_sample:
@@ -275,7 +275,7 @@ class Detector:
     def _cross(self, sample: int, events: list[Events]) -> None:
         """Pass the noise level's boundaries up to `sample`; a new σ sets new thresholds."""
         if (changed := self.noise.cross(sample)) is not None:
-            events.append(self._collect(self.next_sample, [self._apply_sigma(changed)]))
+            events.append(self._told([self._apply_sigma(changed)]))
 
     def _apply_sigma(self, sample: int) -> ThresholdUpdate:
         sigma = self.noise.sigma.reshape(-1)[: self.info.n_channels].copy()
@@ -284,15 +284,19 @@ class Detector:
         self._above[:] = self._tiled(above, np.inf)
         return ThresholdUpdate(sample, sigma, below, above)
 
-    def _collect(self, crossings_to: int, thresholds: list[ThresholdUpdate]) -> Events:
-        empty = self._events([])
-        empty.crossings_to, empty.thresholds = crossings_to, thresholds
-        return empty
+    def _told(self, thresholds: list[ThresholdUpdate]) -> Events:
+        """Return `thresholds` as what a step brought."""
+        events = self._events([])
+        events.thresholds = thresholds
+        return events
 
     def _events(self, parts: list[Parts]) -> Events:
         """Order the kernel's results by (trigger, channel) and give ids."""
         parts = [p for p in parts if len(p[0]) or len(p[1])]
-        found = _ordered(np.concatenate([p[0] for p in parts])) if parts else self._found[:0]
+        found = self._found[:0]
+        if parts:
+            found = np.concatenate([p[0] for p in parts])
+            found = found[_order(found)]
         crossings = np.zeros(len(found), CROSSING_DTYPE)
         if len(found):
             crossings["id"] = np.arange(self._next_id, self._next_id + len(found))
@@ -306,7 +310,7 @@ class Detector:
                 self.next_sample, self._spikes_to,
             )  # fmt: skip
         done = np.concatenate([p[1] for p in parts])
-        order = np.lexsort((done["channel"], done["crossing"]))
+        order = _order(done)
         done = done[order]
         ids = np.arange(self._next_end, self._next_end + len(done), dtype=np.uint64)
         self._next_end += len(done)
@@ -329,8 +333,9 @@ Parts = tuple[NDArray[np.void], NDArray[np.void], NDArray[np.float32]]
 """Results of one kernel call: FOUND_DTYPE, DONE_DTYPE, waveforms."""
 
 
-def _ordered(found: NDArray[np.void]) -> NDArray[np.void]:
-    return found[np.lexsort((found["channel"], found["crossing"]))]
+def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:
+    """Return the order by (trigger, channel)."""
+    return np.lexsort((rows["channel"], rows["crossing"]))
 
 
 def _joined(events: list[Events]) -> Events:

@@ -24,9 +24,6 @@ STATUS_INTERVAL_S = 1.0
 LABELS_TOLD = 8
 """Channels that a notice names."""
 
-NO_CROSSINGS = np.zeros(0, CROSSING_DTYPE)
-NO_SPIKES = np.zeros(0, SPIKE_DTYPE)
-
 
 class Announcer:
     """Turns what the detector found into messages, and counts what was said.
@@ -49,7 +46,10 @@ class Announcer:
         self._sample_clock = sample_clock
         self._clock = clock
         self._first = first_sample
-        self._no_waveforms = np.zeros((0, snippet_samples), np.float32)
+        self._nothing = {
+            "crossings": (np.zeros(0, CROSSING_DTYPE), None),
+            "spikes": (np.zeros(0, SPIKE_DTYPE), np.zeros((0, snippet_samples), np.float32)),
+        }
         self._tick_s = tick_s
         self._told = {"crossings": first_sample, "spikes": first_sample}
         self._reached = dict(self._told)
@@ -114,19 +114,15 @@ class Announcer:
         state: what others know of it, for `status`.
         """
         now = self._clock.now()
-        if now - self._told_s["crossings"] >= self._tick_s:
-            self._nothing_more("crossings", now)
-        if now - self._told_s["spikes"] >= self._tick_s:
-            self._nothing_more("spikes", now)
+        for kind, told_s in self._told_s.items():
+            if now - told_s >= self._tick_s:
+                self._nothing_more(kind, now)
         if now - self._status_s >= STATUS_INTERVAL_S:
             self._send_status(now, state())
 
     def _nothing_more(self, kind: str, now: float) -> None:
-        stages = {"t_acquired": now, "t_detected": now}
-        if kind == "crossings":
-            self._table(kind, NO_CROSSINGS, None, stages)
-        else:
-            self._table(kind, NO_SPIKES, self._no_waveforms, stages)
+        table, waveforms = self._nothing[kind]
+        self._table(kind, table, waveforms, {"t_acquired": now, "t_detected": now})
 
     def _send_status(self, now: float, state: dict[str, Any]) -> None:
         elapsed_s = max(now - self._status_s, 1e-9)

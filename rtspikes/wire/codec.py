@@ -35,6 +35,9 @@ TABLES: dict[str, np.dtype[np.void]] = {
 
 KINDS = (*TABLES, "notices", "status", "info", "end")
 
+INTERVAL_KINDS = ("spikes", "crossings")
+"""Kinds whose messages say which samples they cover."""
+
 TARGET_BYTES = 256 * 1024
 """Tables are split so that a message stays below this."""
 
@@ -138,7 +141,7 @@ def decode(frames: Sequence[bytes]) -> Message:
     _need(kind, fields, "session", str)
     if _need(kind, fields, "seq", int) < 0:
         raise WireError(f"{kind}: seq must be ≥ 0, got {fields['seq']}")
-    if kind in ("spikes", "crossings"):
+    if kind in INTERVAL_KINDS:
         if _need(kind, fields, "from_sample", int) > _need(kind, fields, "to_sample", int):
             raise WireError(f"{kind}: from_sample must be ≤ to_sample")
     if kind == "thresholds":

@@ -73,7 +73,6 @@ class Publisher:
         self.session = uuid.uuid4().hex[:16]
         self.endpoint = settings.endpoint
         self._seq: Counter[str] = Counter()
-        self._info_topic = topic("info", settings.stream)
         self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
         self._info: Encoded | None = None
         self._info_due = False
@@ -125,7 +124,7 @@ class Publisher:
             change, prefix = frames[0][:1], frames[0][1:]
             if len(frames) > 1 or change not in (b"\x00", b"\x01"):
                 self.bad_upstream += 1
-            elif self._info_topic.startswith(prefix):
+            elif self._topics["info"].startswith(prefix):
                 self.subscribers += 1 if change == b"\x01" else -1
                 self._info_due |= change == b"\x01"
         now = time.monotonic()

@@ -17,14 +17,11 @@ from zmq.utils.monitor import recv_monitor_message
 
 from rtspikes.errors import ConfigError, EngineVanished, TransportError, VersionError, WireError, nearest
 from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
-from rtspikes.wire.codec import KINDS, MAX_BYTES, Message, decode, topic
+from rtspikes.wire.codec import INTERVAL_KINDS, KINDS, MAX_BYTES, Message, decode, topic
 from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
 
 GRACE_S = 3.0
 """How long a lost connection may take to come back before the engine counts as vanished."""
-
-INTERVAL_KINDS = ("spikes", "crossings")
-"""Kinds whose messages say which samples they cover."""
 
 STEP_MS = 100
 """Longest single wait on the socket."""

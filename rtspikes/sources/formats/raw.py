@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,8 @@ class RawRecording:
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
         try:
-            size = path.stat().st_size
-            with open(path, "rb"):
-                pass
+            with open(path, "rb") as file:
+                size = file.seek(0, os.SEEK_END)
         except OSError as error:
             raise DataError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
         meta = self._sidecar()
