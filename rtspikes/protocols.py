@@ -5,6 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rtspikes.types import GapCause, Samples, StreamInfo
 
 
@@ -60,3 +63,15 @@ class Source(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return figures about the source for the `status` message."""
+
+
+@runtime_checkable
+class Truth(Protocol):
+    """What a simulation knows of its own spikes, by absolute sample index alone."""
+
+    @property
+    def visible_uv(self) -> float:
+        """Trough (µV, raw) from which on a spike stands well above its electrode's noise and should be found."""
+
+    def spikes(self, first: int, end: int) -> NDArray[np.void]:
+        """Return TRUTH_DTYPE, ordered by (sample, channel): all spikes whose trough lies in [first, end)."""

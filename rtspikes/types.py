@@ -71,6 +71,17 @@ THRESHOLD_DTYPE = np.dtype(
 )
 
 
+TRUTH_DTYPE = np.dtype(
+    [
+        ("sample", "<i8"),  # absolute index of the trough in the raw signal
+        ("channel", "<u4"),  # an electrode that sees the spike
+        ("unit", "<i4"),  # the neuron
+        ("amplitude_uv", "<f4"),  # height of the trough at that electrode, > 0, raw
+    ]
+)
+"""A spike of a simulation as one electrode sees it: as many rows as electrodes that do."""
+
+
 class RejectReason(IntEnum):
     """Why an event that got an id is not a spike."""
 

@@ -1,0 +1,87 @@
+"""The address of a simulation: `LAYOUT?key=value&…`, for example `60?seed=2&scenario=bicuculline`."""
+
+from __future__ import annotations
+
+import urllib.parse
+from dataclasses import dataclass
+
+from rtspikes.errors import ConfigError, nearest
+from rtspikes_devices.sim.scenarios import SCENARIOS
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Everything that decides a simulation's samples: the same values give the same samples for ever."""
+
+    layout: str = "60"
+    rate: float = 20000.0
+    """Sampling rate (Hz), a multiple of 1000: the culture lives in steps of 1 ms."""
+    seed: int = 1
+    scenario: str = "baseline"
+    onset: float = 0.0
+    """When (s) the scenario begins; it is `baseline` before."""
+    seconds: float | None = None
+    """Length (s); without end if None."""
+    pitch: float | None = None
+    """Distance (µm) between neighbouring electrodes; the layout's own if None."""
+    noise: float = 5.0
+    """Broadband noise (µV RMS) of an electrode."""
+    gaps: float = 0.0
+    """Holes of 5 to 50 ms per minute, as a failing connection makes them."""
+    live: bool = False
+    """Behave as a device that does not wait: what finds no room in the ring is lost, and told."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside what the simulation can do."""
+        rules = (
+            ("rate", 1000 <= self.rate <= 100_000 and self.rate % 1000 == 0, "a multiple of 1000, 1000 … 100000 (Hz)"),
+            ("seed", 0 <= self.seed < 2**32, "a whole number 0 … 4294967295"),
+            ("scenario", self.scenario in SCENARIOS, f"one of {', '.join(SCENARIOS)}"),
+            ("onset", 0 <= self.onset <= 1e6, "0 … 1e6 (s)"),
+            ("seconds", self.seconds is None or 0.001 <= self.seconds <= 1e6, "0.001 … 1e6 (s)"),
+            ("pitch", self.pitch is None or 5 <= self.pitch <= 2000, "5 … 2000 (µm)"),
+            ("noise", 0 <= self.noise <= 100, "0 … 100 (µV)"),
+            ("gaps", 0 <= self.gaps <= 600, "0 … 600 (per minute)"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise ConfigError(f"sim: {name} must be {rule}, got {getattr(self, name)!r}")
+
+
+def parse_address(address: str) -> Simulation:
+    """Return the simulation that an address names; raise ConfigError for unknown keys and impossible values."""
+    layout, _, query = address.partition("?")
+    values: dict[str, object] = {"layout": layout or "60"}
+    readers = {f: _READERS.get(f, _number) for f in Simulation.__dataclass_fields__ if f != "layout"}
+    for part in filter(None, query.split("&")):
+        name, _, text = part.partition("=")
+        if name not in readers:
+            raise ConfigError(f"sim: unknown parameter {name!r}; {nearest(name, readers)}")
+        values[name] = readers[name](name, urllib.parse.unquote(text))
+    return Simulation(**values)  # type: ignore[arg-type]
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"sim: {name} must be a number, got {text!r}") from None
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"sim: {name} must be a whole number, got {text!r}")
+    return int(text[:32])
+
+
+def _text(name: str, text: str) -> str:
+    return text
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in ("0", "1", "true", "false", ""):
+        raise ConfigError(f"sim: {name} must be 1 or 0, got {text!r}")
+    return text not in ("0", "false")
+
+
+_READERS = {"seed": _whole, "scenario": _text, "live": _switch}

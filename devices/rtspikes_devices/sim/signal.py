@@ -1,0 +1,243 @@
+"""The signal: spikes, noise, hum, common mode, slow field potentials and disturbances, summed sample by sample."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.types import Samples
+from rtspikes_devices.sim.address import Simulation
+from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels, stimuli_ms
+from rtspikes_devices.sim.draws import QUANTILES, key, mix, normal_quantiles, quantised, uniform
+from rtspikes_devices.sim.kernels import add_spikes, synthesize
+from rtspikes_devices.sim.layouts import GAIN_UV, Layout
+from rtspikes_devices.sim.scenarios import SCENARIOS
+
+SHAPES = 64
+"""Different waveforms; each neuron has one of them."""
+
+BLOCK_MS = 20
+"""Stretch whose spikes are drawn at a time: short, so that no pull takes long."""
+
+HUM_HZ = 50
+HUM_UV = (2.0, 8.0)
+"""Peak of the 50 Hz hum of an electrode: smallest, largest."""
+
+COMMON_UV, DRIFT_UV = 1.5, 60.0
+"""What all electrodes share: broadband noise (RMS) and slow drift (peak)."""
+
+SLOW_NOISE = 0.8
+"""RMS of the slow part of the noise (below about 100 Hz), relative to the broadband part."""
+
+FIELD_UV = 90.0
+"""Peak of the negative field potential of a network burst (MEA recordings of cultures show some 50 … 200 µV)."""
+
+ARTIFACT_UV, ARTIFACT_UM = 60_000.0, 80.0
+"""Stimulation artifact beside the stimulated electrode, and the distance over which it falls to one half."""
+
+STORM_FACTOR = 12.0
+OPEN_HUM_UV, OPEN_NOISE = 400.0, 6.0
+"""An electrode without contact: its hum, and the factor on its noise."""
+
+_SHAPE, _HUM, _COMMON, _NOISE, _FIELD, _STIMULUS, _STORMY = range(100, 107)
+_TURN = 4096
+_COURSE_MS = 1500
+
+WORKSPACE = 2**21
+"""Samples (rows × channels) that are made at a time: 8 MiB of float32."""
+
+
+class Signal:
+    """Makes the samples in order; `skip` passes over lost ones."""
+
+    def __init__(self, simulation: Simulation, layout: Layout) -> None:
+        self._simulation, self._layout = simulation, layout
+        self._rate = round(simulation.rate)
+        self._scenario = SCENARIOS[simulation.scenario]
+        self._culture = Culture(simulation, layout)
+        self._position = 0
+        self._shapes, self._trough = _shapes(simulation.seed, self._rate)
+        self._firings = np.empty(0, self._culture.firings(0, 0).dtype)
+        self._drawn_ms = 0
+        n = len(layout.channels)
+        self._workspace = np.zeros((max(1, WORKSPACE // n), n), np.float32)
+        self._prepare_channels()
+        self._prepare_courses()
+
+    def _prepare_channels(self) -> None:
+        simulation, channels = self._simulation, self._layout.channels
+        n, seed = len(channels), simulation.seed
+        neurons = self._culture.neurons
+        self._shape_of = np.array([int(mix(key(seed, _SHAPE), np.uint64(i))) % SHAPES for i in range(neurons.n)], np.int64)
+        self._steps = (neurons.amplitudes_uv / GAIN_UV).astype(np.float32)
+        draws = [int(mix(key(seed, _NOISE), np.uint64(c))) for c in range(n)]
+        self._state = np.array([d & 0xFFFFFFFF or 1 for d in draws], np.uint32)
+        self._weyl = np.zeros(n, np.uint32)
+        self._stride = np.array([d >> 32 | 1 for d in draws], np.uint32)
+        self._slow = np.zeros(n, np.float32)
+        self._table = normal_quantiles()
+        white = simulation.noise / GAIN_UV / math.sqrt(2)
+        keep = 1 - 2 * math.pi * 100 / self._rate
+        self._keep = np.float32(round(keep * 4096) / 4096)
+        slow = SLOW_NOISE * white * math.sqrt(1 - keep**2)
+        self._white, self._low = _steps(n, white), _steps(n, slow)
+        hum = [HUM_UV[0] + (HUM_UV[1] - HUM_UV[0]) * uniform(key(seed, _HUM), c) for c in range(n)]
+        self._shared_gain = np.zeros((4, n), np.float32)
+        self._shared_gain[0] = quantised(np.array(hum) / GAIN_UV)
+        self._shared_gain[1] = quantised(np.full(n, 1 / GAIN_UV))
+        self._shared_gain[2] = quantised(self._artifact_uv() / GAIN_UV)
+        self._well = np.array([neurons.wells.index(c.well) for c in channels], np.int64)
+        strength = [0.5 + uniform(key(seed, _FIELD), c) for c in range(n)]
+        self._field_gain = quantised(np.array(strength) * FIELD_UV / GAIN_UV)
+        for c in channels:
+            if c.kind == "reference":
+                self._field_gain[c.position] = 0
+        stormy = [c.kind == "electrode" and uniform(key(seed, _STORMY), c.position) < 1 / 8 for c in channels]
+        self._stormy = _steps(n, STORM_FACTOR * white) * np.array(stormy, np.float32)
+        self._dead, self._open = broken_channels(simulation, self._layout)
+        self._broken = False
+
+    def _artifact_uv(self) -> NDArray[np.float64]:
+        """Return the artifact's size (µV) on each channel, by its distance from the electrode that stimulates."""
+        channels = self._layout.channels
+        chosen = channels[int(uniform(key(self._simulation.seed, _STIMULUS), 0) * len(channels))]
+        away = [math.hypot((c.x_um or 0) - (chosen.x_um or 0), (c.y_um or 0) - (chosen.y_um or 0)) for c in channels]
+        size = np.array([ARTIFACT_UV / (1 + d / ARTIFACT_UM) for d in away])
+        size[[c.well != chosen.well for c in channels]] = 0
+        return size
+
+    def _prepare_courses(self) -> None:
+        turn = [2 * math.pi * i / _TURN for i in range(_TURN)]
+        self._hum = quantised(np.array([math.sin(t) + 0.3 * math.sin(3 * t) for t in turn]))
+        self._sine = quantised(np.array([math.sin(t) for t in turn]))
+        course = [(k / 60) * math.exp(1 - k / 60) for k in range(_COURSE_MS)]
+        self._course = -quantised(np.array(course))
+        self._fields_schedule = Schedule(self._simulation, len(self._culture.neurons.wells))
+        phase = round(self._rate * 200e-6)
+        after = [0.3 * math.exp(-k / (2e-3 * self._rate)) for k in range(round(self._rate * 20e-3))]
+        self._pulse = quantised(np.array([1.0] * phase + [-1.0] * phase + after))
+
+    def make(self, out: Samples) -> None:
+        """Write the next len(out) samples into `out`, int16 (n, channels); no more than there is `room` for."""
+        first, n = self._position, len(out)
+        self._break_electrodes(first)
+        acc = self._workspace[:n]
+        acc[:] = 0
+        add_spikes(
+            acc, first, self._firings_near(first, first + n), self._trough, self._shapes, self._shape_of,
+            self._culture.neurons.offsets, self._culture.neurons.channels, self._steps,
+        )  # fmt: skip
+        if self._broken:
+            acc[:, self._dead + self._open] = 0
+        at = np.arange(first, first + n)
+        synthesize(
+            out, acc, self._state, self._weyl, self._stride, self._slow, self._table, self._white, self._low,
+            self._keep, self._shared(at), self._shared_gain, self._fields(at), self._well, self._field_gain,
+            self._stormy,
+        )  # fmt: skip
+        self._position += n
+
+    def skip(self, n: int) -> None:
+        """Pass over `n` samples that nobody will see."""
+        self._position += n
+
+    def room(self) -> int:
+        """Return how many samples may be made at once: no further than where a scenario changes the electrodes."""
+        onset = round(self._simulation.onset * self._rate)
+        return min(len(self._workspace), onset - self._position if self._position < onset else 2**31)
+
+    def _break_electrodes(self, first: int) -> None:
+        if self._broken or not (self._dead or self._open) or first < round(self._simulation.onset * self._rate):
+            return
+        self._broken = True
+        dead, loose = self._dead, self._open
+        for gains in (self._white, self._low, self._field_gain, self._slow):
+            gains[dead] = 0
+        self._shared_gain[:, dead] = 0
+        self._white[loose] *= np.float32(OPEN_NOISE)
+        self._shared_gain[0, loose] = np.float32(round(OPEN_HUM_UV / GAIN_UV))
+        self._field_gain[loose] = 0
+
+    def _firings_near(self, first: int, end: int) -> NDArray[np.void]:
+        """Return the firings whose waveforms reach into [first, end), drawing further ones as needed."""
+        per_ms = self._rate // BIN_HZ
+        while self._drawn_ms * per_ms < end + self._trough:
+            more = self._culture.firings(self._drawn_ms, self._drawn_ms + BLOCK_MS)
+            self._drawn_ms += BLOCK_MS
+            kept = self._firings["sample"] + self._shapes.shape[1] > first
+            self._firings = np.concatenate([self._firings[kept], more])
+        reach = self._firings["sample"] - self._trough
+        return self._firings[(reach < end) & (reach + self._shapes.shape[1] > first)]
+
+    def _shared(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what all channels share at absolute samples `at` (n,): float32 (n, 4)."""
+        shared = np.zeros((len(at), 4), np.float32)
+        shared[:, 0] = self._hum[at * (HUM_HZ * _TURN) // self._rate % _TURN]
+        draws = _hashed(key(self._simulation.seed, _COMMON), at)
+        a, b = self._table[draws >> np.uint64(20) & np.uint64(QUANTILES - 1)], self._table[draws >> np.uint64(42) & np.uint64(QUANTILES - 1)]
+        drift = self._sine[at * _TURN // (7 * self._rate) % _TURN] + self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]
+        shared[:, 1] = (a + b) * np.float32(COMMON_UV / math.sqrt(2)) + drift * np.float32(DRIFT_UV / 2)
+        since = at - round(self._simulation.onset * self._rate)
+        if self._scenario.stimulus_s:
+            every = round(self._scenario.stimulus_s * self._rate)
+            after = (since - self._rate) % every
+            hit = (after < len(self._pulse)) & (since >= self._rate)
+            shared[hit, 2] = self._pulse[after[hit]]
+        if self._scenario.storm_s:
+            every = round(self._scenario.storm_s * self._rate)
+            shared[:, 3] = (since >= 0) & ((since - self._rate) % every < self._rate) & (since >= self._rate)
+        return shared
+
+    def _fields(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the field potential of each well at absolute samples `at` (n,): float32 (n, wells), peak −1."""
+        per_ms = self._rate // BIN_HZ
+        first, last = int(at[0]) // per_ms, int(at[-1]) // per_ms + 1
+        values = np.zeros((last - first + 1, len(self._culture.neurons.wells)), np.float32)
+        for burst in self._fields_schedule.between(max(0, first - _COURSE_MS), last + 1):
+            if burst.scenario and self._scenario.wash_s:
+                continue
+            since = np.arange(first, last + 1) - burst.onset_ms
+            inside = (since >= 0) & (since < _COURSE_MS)
+            values[inside, burst.well] += self._course[since[inside]]
+        ms = at // per_ms - first
+        part = ((at % per_ms).astype(np.float32) / np.float32(per_ms))[:, None]
+        return np.ascontiguousarray(values[ms] * (np.float32(1) - part) + values[ms + 1] * part)
+
+
+def _steps(n: int, value: float) -> NDArray[np.float32]:
+    return quantised(np.full(n, value))
+
+
+def _hashed(under: np.uint64, index: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return SplitMix64 draws, uint64 (n,), for indices under a key (as `draws.mix`)."""
+    x = under + (index.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def _shapes(seed: int, rate: int) -> tuple[NDArray[np.float32], int]:
+    """Return biphasic waveforms (SHAPES, samples) of unit trough, and the column of the trough.
+
+    A trough 0.12 to 0.25 ms wide, after it a slower positive phase of 15 to 40 % (Henze et al. 2000; cultures look
+    alike), in some a small positive peak before it, as near the axon's initial segment.
+    """
+    before, length = round(1e-3 * rate), round(3e-3 * rate)
+    shapes = []
+    for i in range(SHAPES):
+        u = [uniform(key(seed, _SHAPE, 1, i), j) for j in range(6)]
+        width, late, late_width = 0.12 + 0.13 * u[0], 0.45 + 0.4 * u[1], 0.25 + 0.25 * u[2]
+        hump, early = 0.15 + 0.25 * u[3], (0.15 * u[4] if u[5] < 0.3 else 0.0)
+        t = [(k - before) * 1e3 / rate for k in range(length)]
+        shape = np.array(
+            [
+                -math.exp(-((x / width) ** 2))
+                + hump * math.exp(-(((x - late) / late_width) ** 2))
+                + early * math.exp(-(((x + 0.35) / 0.12) ** 2))
+                for x in t
+            ]
+        )
+        shapes.append(quantised(shape / -shape[before]))
+    return np.array(shapes), before

@@ -1,0 +1,80 @@
+"""The commands of `rtspikes`, in the order of the data path; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from rtspikes.cli.examples import examples
+from rtspikes.errors import nearest
+from rtspikes.version import __version__
+
+COMMANDS = {
+    "run": "rtspikes.cli.run",
+    "replay": "rtspikes.cli.run",
+    "listen": "rtspikes.cli.subscribers",
+    "log": "rtspikes.cli.subscribers",
+    "export": "rtspikes.cli.sessions",
+    "info": "rtspikes.cli.sessions",
+    "devices": "rtspikes.cli.devices",
+    "completion": "rtspikes.cli.completion",
+}
+"""Command → the module that holds it under the same name."""
+
+DEBUG = "rtspikes.debug"
+"""Key of a click context's `meta`: whether `--debug` was given."""
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta[DEBUG] = context.meta.get(DEBUG, False) or value
+
+
+def debug_option() -> click.Option:
+    """Return `--debug`, which may stand before and after the command."""
+    return click.Option(
+        ["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show the Python traceback of an error."
+    )
+
+
+class Commands(click.Group):
+    """A group that loads its commands when needed, gives each `--debug`, and knows the nearest to a mistyped one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands along the data path."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing its module at its first use; None when there is none of that name."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+            command.params.append(debug_option())
+            self.add_command(command, cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"unknown command {args[0]!r}; {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@examples("rtspikes replay recording.raw --log session1", "rtspikes info session1.rtspikes")
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    params=[debug_option()],
+)
+@click.version_option(__version__, prog_name="rtspikes")
+@click.pass_context
+def cli(context: click.Context, **_: Any) -> None:
+    """Real-time spikes from multi-electrode arrays.
+
+    Signal in, spikes out over ZeroMQ, to as many programs as want them.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -1,0 +1,68 @@
+"""The pace of a source that makes its own time: a replayed file, a simulation."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from rtspikes.clock import Clock
+from rtspikes.errors import ConfigError
+from rtspikes.meters import Percentiles
+from rtspikes.sources.settings import SourceSettings
+
+LONGEST_WAIT_S = 0.1
+LARGEST_COPY = 8192
+"""Samples per pull at speed max: enough to hide the cost of a pull, few enough to keep both threads busy."""
+
+
+class Pace:
+    """Absolute deadlines: sample n, counted from the first, is due n / (rate · speed) after `start`.
+
+    A late pull hands on all that is due, so lateness does not add up; how late pulls were is in `status`.
+    """
+
+    def __init__(self, rate_hz: float, settings: SourceSettings, clock: Clock) -> None:
+        speed = settings.speed
+        if speed != "max" and not 0 < speed < 1e6:
+            raise ConfigError(f'source.speed must be "max" or a number > 0, got {speed:g}')
+        self._per_s = None if speed == "max" else rate_hz * speed
+        self._chunk = max(1, round(settings.chunk_ms * 1e-3 * rate_hz))
+        self._clock = clock
+        self._cancelled = threading.Event()
+        self._begun_s: float | None = None
+        self._done = 0
+        self._lateness = Percentiles()
+
+    def start(self) -> None:
+        """Make the first sample due now."""
+        self._begun_s = self._clock.now()
+
+    def cancel(self) -> None:
+        """End a waiting `due` at once (called from another thread)."""
+        self._cancelled.set()
+
+    def due(self, left: int) -> int:
+        """Return how many samples are due, at least a chunk or what is `left`, waiting for them; 0 after 0.1 s."""
+        if self._begun_s is None:
+            raise RuntimeError("start() comes before the first pull()")
+        if self._per_s is None:
+            return LARGEST_COPY
+        deadline_s = self._begun_s + (self._done + min(self._chunk, left)) / self._per_s
+        now = self._clock.now()
+        if now < deadline_s:
+            self._clock.wait_until(min(deadline_s, now + LONGEST_WAIT_S), self._cancelled)
+            now = self._clock.now()
+        if now < deadline_s:
+            return 0
+        self._lateness.add(now - deadline_s)
+        return max(min(self._chunk, left), int((now - self._begun_s) * self._per_s) - self._done)
+
+    def advance(self, n: int) -> float | None:
+        """Count `n` samples as handed on or lost; return the LSL time of the first if they are the first of all."""
+        time_s = self._begun_s if self._done == 0 else None
+        self._done += n
+        return time_s
+
+    def status(self) -> dict[str, Any]:
+        """Return, at a finite speed, how late (ms) chunks were handed on."""
+        return {} if self._per_s is None else {"lateness_ms": self._lateness.summary_ms()}
