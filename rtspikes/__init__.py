@@ -22,7 +22,6 @@ from rtspikes.errors import (
     TransportError,
 )
 from rtspikes.version import __version__
-from rtspikes.wire.subscribe import Batch, Missed, Subscriber, subscribe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from rtspikes.config import Config
     from rtspikes.detect.settings import DetectSettings
     from rtspikes.subscribers.log.reader import Session
+    from rtspikes.wire.subscribe import Batch, Missed, Subscriber, subscribe
 
 __all__ = [
     "Batch",
@@ -47,6 +47,16 @@ __all__ = [
     "read_session",
     "subscribe",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load the subscriber, and with it ZeroMQ and NumPy, when it is asked for."""
+        if name not in ("Batch", "Missed", "Subscriber", "subscribe"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from rtspikes.wire import subscribe as module
+
+        return getattr(module, name)
 
 
 def detect(

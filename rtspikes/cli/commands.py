@@ -7,17 +7,20 @@ from typing import Any
 
 import click
 
+import rtspikes.cli.completion  # noqa: F401  (teaches click how bash splits words)
 from rtspikes.cli.examples import examples
 from rtspikes.errors import nearest
 from rtspikes.version import __version__
 
 COMMANDS = {
+    "demo": "rtspikes.cli.demo",
     "run": "rtspikes.cli.run",
     "replay": "rtspikes.cli.run",
     "listen": "rtspikes.cli.subscribers",
     "log": "rtspikes.cli.subscribers",
     "export": "rtspikes.cli.sessions",
     "info": "rtspikes.cli.sessions",
+    "doctor": "rtspikes.cli.doctor",
     "devices": "rtspikes.cli.devices",
     "completion": "rtspikes.cli.completion",
 }
@@ -71,7 +74,7 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="rtspikes")
 @click.pass_context
-def cli(context: click.Context, **_: Any) -> None:
+def cli(context: click.Context, /, **_: Any) -> None:
     """Real-time spikes from multi-electrode arrays.
 
     Signal in, spikes out over ZeroMQ, to as many programs as want them.

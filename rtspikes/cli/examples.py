@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,7 +15,9 @@ def examples(*lines: str) -> Callable[[C], C]:
     """Add `lines`, each a whole command line, to the help of the command below; a test runs them all."""
 
     def add(command: C) -> C:
-        command.help = f"{command.help}\n\n\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+        command.help = f"{inspect.cleandoc(command.help or '')}\n\n\b\nExamples:\n" + "\n".join(
+            f"  {line}" for line in lines
+        )
         return command
 
     return add

@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rtspikes.errors import DataError, RtspikesError, TransportError, nearest
@@ -77,7 +76,10 @@ def describe(error: BaseException) -> tuple[str | None, int]:
     if isinstance(error, OSError):
         return _system_text(error)
     if (zmq := sys.modules.get("zmq")) is not None and isinstance(error, zmq.ZMQError):
-        return f"ZeroMQ refused: {error}; close other programs that hold many connections, or report it", TransportError.exit_code
+        return (
+            f"ZeroMQ refused: {error}; close other programs that hold many connections, or report it",
+            TransportError.exit_code,
+        )
     if (click := sys.modules.get("click")) is not None:
         if isinstance(error, click.exceptions.Exit):
             return None, int(error.exit_code)
@@ -109,8 +111,7 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@contextlib.contextmanager
-def threads_and_destructors_answer(debug: bool) -> Iterator[None]:
+def leave_no_traceback(debug: bool) -> None:
     """Make one line, too, of exceptions that Python only prints: those that end a thread, and those of destructors."""
 
     def thread_ended(args: threading.ExceptHookArgs) -> None:
@@ -121,12 +122,7 @@ def threads_and_destructors_answer(debug: bool) -> Iterator[None]:
         if args.exc_value is not None:
             tell(args.exc_value, bug(args.exc_value, " while closing"), debug)
 
-    before = threading.excepthook, sys.unraisablehook
     threading.excepthook, sys.unraisablehook = thread_ended, destructor_failed
-    try:
-        yield
-    finally:
-        threading.excepthook, sys.unraisablehook = before
 
 
 def _after(error: BaseException) -> str:

@@ -9,26 +9,26 @@ import io
 import sys
 from collections.abc import Sequence
 
-from rtspikes.cli.failures import answer, threads_and_destructors_answer
+from rtspikes.cli.failures import answer, leave_no_traceback
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    0 done, 1 an error of rtspikes or of the computer, 2 usage or configuration, 3 source, 4 transport, 5 data, 130 Ctrl-C.
+    0 done, 1 error of rtspikes or the computer, 2 usage or configuration, 3 source, 4 transport, 5 data, 130 Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a console without µ and σ must not end a run
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
-    with threads_and_destructors_answer(debug):
-        try:
-            from rtspikes.cli.commands import cli
+    leave_no_traceback(debug)
+    try:
+        from rtspikes.cli.commands import cli
 
-            code = int(cli.main(arguments, prog_name="rtspikes", standalone_mode=False) or 0)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except BaseException as error:
-            code = answer(error, debug)
+        code = int(cli.main(arguments, prog_name="rtspikes", standalone_mode=False) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        code = answer(error, debug)
     sys.exit(code)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtspikes.cli.children import LogChild
+from rtspikes.cli.examples import examples
+from rtspikes.cli.parameters import Number, PathTo, Setting, Source, recordings
 from rtspikes.cli.progress import Progress, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
-from rtspikes.errors import ConfigError
 from rtspikes.subscribers.log.writer import check_free, session_path
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--publish", metavar="ENDPOINT", help="Address to publish on [default: tcp://127.0.0.1:5570]."),
             click.option("--log", "log_path", type=click.Path(path_type=Path), metavar="PATH",
                          help="Record the session into the new folder PATH.rtspikes."),
-            click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S",
+            click.option("--duration", type=Number(positive=True), metavar="S",
                          help="Stop after S seconds."),
-            click.option("--wait-subscribers", type=click.IntRange(min=0), metavar="N",
+            click.option("--wait-subscribers", type=Number(whole=True), metavar="N",
                          help="Begin when N subscribers are there."),
-            click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+            click.option("--set", "overrides", multiple=True, type=Setting(), metavar="KEY=VALUE",
                          help="Any setting, for example detect.threshold=4.5 (repeatable)."),
         ]
     ):  # fmt: skip
@@ -46,18 +47,20 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+@examples(
+    "rtspikes run --source file:recording.raw --log session1",
+    'rtspikes run --source "sim:60?scenario=bicuculline" --duration 10 --log session1',
+    "rtspikes run --list-keys",
+)
 @click.command()
-@click.argument("config_path", required=False, type=click.Path(path_type=Path), metavar="[CONFIG.toml]")
-@click.option("--source", metavar="URI", help="The signal, for example file:recording.raw.")
+@click.argument("config_path", required=False, type=PathTo(lambda: (".toml",)), metavar="[CONFIG.toml]")
+@click.option("--source", type=Source(), metavar="URI", help="The signal; `rtspikes devices` lists what it may be.")
 @click.option("--list-keys", is_flag=True, help="Show every setting with its default and unit, and exit.")
 @_options
 def run(
     config_path: Path | None, source: str | None, list_keys: bool, overrides: tuple[str, ...], **options: Any
 ) -> int:
-    """Detect spikes in a signal and publish them until it ends.
-
-    Example: rtspikes run --source file:recording.raw --log session1
-    """
+    """Detect spikes in a signal and publish them until it ends."""
     if list_keys:
         for key, default, description in documented_keys():
             click.echo(f"{key:28} {default:24} {description}")
@@ -65,35 +68,33 @@ def run(
     return _run(config_path, overrides, {"uri": source} if source is not None else {}, **options)
 
 
+@examples("rtspikes replay recording.raw", "rtspikes replay recording.raw --speed max --log session1")
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Settings (TOML).")
-@click.option("--speed", metavar="1|N|max", help="Multiple of real speed, or max [default: 1].")
-@click.option("--start", type=click.FloatRange(min=0), metavar="S", help="Begin at S seconds.")
-@click.option("--stop", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End at S seconds.")
+@click.argument("file", type=PathTo(recordings))
+@click.option("--config", "config_path", type=PathTo(lambda: (".toml",)), metavar="CONFIG.toml", help="Settings.")
+@click.option(
+    "--speed",
+    type=Number(positive=True, words=("max",)),
+    metavar="1|N|max",
+    help="Multiple of real speed, or max [default: 1].",
+)
+@click.option("--start", type=Number(), metavar="S", help="Begin at S seconds.")
+@click.option("--stop", type=Number(positive=True), metavar="S", help="End at S seconds.")
 @click.option("--loop", is_flag=True, help="Begin again at the end, until stopped.")
 @_options
 def replay(
     file: Path,
     config_path: Path | None,
-    speed: str | None,
+    speed: float | str | None,
     start: float | None,
     stop: float | None,
     loop: bool,
     overrides: tuple[str, ...],
     **options: Any,
 ) -> int:
-    """Replay a recording at real speed, as if it came from the rig.
-
-    Example: rtspikes replay recording.raw --speed max --log session1
-    """
+    """Replay a recording at real speed, as if it came from the rig."""
     extra: dict[str, Any] = {"uri": f"file:{file}"}
-    if speed is not None:
-        try:
-            extra["speed"] = "max" if speed == "max" else float(speed)
-        except ValueError:
-            raise ConfigError(f"--speed must be a number > 0 or max, got {speed!r}") from None
-    extra |= {k: v for k, v in (("start_s", start), ("stop_s", stop)) if v is not None}
+    extra |= {k: v for k, v in (("speed", speed), ("start_s", start), ("stop_s", stop)) if v is not None}
     if loop:
         extra["loop"] = True
     return _run(config_path, overrides, extra, **options)

@@ -9,20 +9,26 @@ from typing import Any
 import click
 import numpy as np
 
+from rtspikes.cli.examples import examples
+from rtspikes.cli.parameters import SESSION, OneOf, PathTo, recordings_and_sessions
 from rtspikes.errors import DataError
 from rtspikes.sources.formats import open_recording
 from rtspikes.subscribers.log.export import FORMATS, export_session
 from rtspikes.subscribers.log.reader import Session, read_session
 
 
+@examples(
+    "rtspikes export session1.rtspikes --to npz -o session1.npz",
+    "rtspikes export session1.rtspikes --to csv -o session1.csv",
+)
 @click.command()
-@click.argument("session", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
+@click.argument("session", type=PathTo(lambda: (SESSION,)))
+@click.option("--to", type=OneOf("format", list(FORMATS)), required=True, help="Format.")
 @click.option("-o", "output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
 def export(session: Path, to: str, output: Path) -> None:
-    """Write a session log as npz or csv.
+    """Write the spikes of a session log in another format.
 
-    Example: rtspikes export session1.rtspikes --to npz -o session1.npz
+    npz: arrays by field, with waveforms; csv: a line per spike, with its channel's label.
     """
     log = read_session(session)
     try:
@@ -34,14 +40,12 @@ def export(session: Path, to: str, output: Path) -> None:
         click.echo(f"rtspikes: {warning}", err=True)
 
 
+@examples("rtspikes info recording.raw", "rtspikes info session1.rtspikes --json")
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="FILE|SESSION")
+@click.argument("path", type=PathTo(recordings_and_sessions), metavar="FILE|SESSION")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 def info(path: Path, as_json: bool) -> None:
-    """Tell what a recording or a session log holds.
-
-    Example: rtspikes info session1.rtspikes
-    """
+    """Tell what a recording or a session log holds."""
     facts = _session_facts(read_session(path)) if path.is_dir() else _recording_facts(path)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False, indent=1))

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from rtspikes.cli.children import READY
+from rtspikes.cli.examples import examples
+from rtspikes.cli.parameters import Number, OneOf
 from rtspikes.clock import LslClock
 from rtspikes.subscribers.listen import lines
 from rtspikes.subscribers.log.writer import LOGGED_KINDS, check_free, record_session, session_path
@@ -21,16 +23,24 @@ LOG_HIGH_WATER_MARK = 100_000
 """Messages that a logger lets wait (most are a few kB): a disk that stalls for a minute costs memory, not data."""
 
 
+WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when no engine is there within S seconds.")
+
+
+@examples(f"rtspikes listen {DEFAULT_ENDPOINT}", f"rtspikes listen {DEFAULT_ENDPOINT} --topic crossings --json")
 @click.command()
 @click.argument("endpoint", default=DEFAULT_ENDPOINT)
-@click.option("--topic", "kinds", multiple=True, type=click.Choice(KINDS), help="What to print [default: spikes].")
+@click.option(
+    "--topic",
+    "kinds",
+    multiple=True,
+    type=OneOf("topic", KINDS),
+    metavar="KIND",
+    help=f"What to print: {', '.join(KINDS)} (repeatable) [default: spikes].",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON lines.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up when no engine is there for S s.")
+@WAIT
 def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | None) -> None:
-    """Print spikes as they happen, one line each, until the engine ends.
-
-    Example: rtspikes listen tcp://127.0.0.1:5570 --json
-    """
+    """Print spikes as they happen, until the engine ends."""
     with (
         subscribe(endpoint, kinds=kinds or ("spikes",), connect_timeout_s=timeout) as subscriber,
         open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as out,  # whole lines, also under python -u
@@ -51,15 +61,16 @@ def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | 
             return
 
 
+@examples(f"rtspikes log {DEFAULT_ENDPOINT} session1")
 @click.command()
 @click.argument("endpoint")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Give up when no engine is there for S s.")
+@WAIT
 @click.option("--child", is_flag=True, hidden=True)
 def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
-    """Record a running engine's session into the new folder PATH.rtspikes.
+    """Record a running engine's session until it ends.
 
-    Example: rtspikes log tcp://127.0.0.1:5570 session1
+    The session's folder is PATH.rtspikes; an existing one is never overwritten.
     """
     stopped = False
 

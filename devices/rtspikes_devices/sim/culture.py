@@ -84,9 +84,7 @@ class Neurons:
         vigour = [lognormal(key(seed, _RATE), 2 * i + 1, 1.0, 0.3) for i in range(self.n)]
         self.vigour = np.minimum(np.array(vigour), 2.0)
         # Few neurons lead: recruitment follows a rising curve over some tens of ms (Eytan & Marom 2006).
-        self.delay_ms = np.array(
-            [int(40 * math.sqrt(uniform(key(seed, _DELAY), i))) for i in range(self.n)], np.int64
-        )
+        self.delay_ms = np.array([int(40 * math.sqrt(uniform(key(seed, _DELAY), i))) for i in range(self.n)], np.int64)
 
 
 def _count(seed: int, position: int, pitch_um: float) -> int:
@@ -195,7 +193,9 @@ class Culture:
         self._figures = np.array([_figures("baseline"), _figures(simulation.scenario)])
         self._envelopes = np.array([_envelope("baseline"), _envelope(simulation.scenario)])
         wash_s = SCENARIOS[simulation.scenario].wash_s
-        decay = [math.floor(math.exp(-k / (wash_s * BIN_HZ)) * 4096 + 0.5) / 4096 for k in range(8192)] if wash_s else []
+        decay = (
+            [math.floor(math.exp(-k / (wash_s * BIN_HZ)) * 4096 + 0.5) / 4096 for k in range(8192)] if wash_s else []
+        )
         self._wash = np.array(decay)
 
     def firings(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
@@ -203,14 +203,13 @@ class Culture:
         neurons, simulation = self.neurons, self.simulation
         longest = ENVELOPE_MS * 24 // 16 + 100
         bursts = self.schedule.between(max(0, first_ms - longest), end_ms + 1)
-        table = np.array(
-            [(b.onset_ms, b.well, b.stretch, b.scenario, b.number) for b in bursts], np.int64
-        ).reshape(-1, 5)
+        table = np.array([(b.onset_ms, b.stretch, b.scenario, b.number) for b in bursts], np.int64).reshape(-1, 4)
+        bursts_of = np.searchsorted([b.well for b in bursts], np.arange(len(neurons.wells) + 1)).astype(np.int64)
         found = np.empty(neurons.n * max(0, end_ms - first_ms) // 3 + neurons.n, FIRING_DTYPE)
         n = draw_firings(
             found, first_ms, end_ms, round(simulation.rate) // BIN_HZ, int(simulation.onset * BIN_HZ),
             self._firing_key, self._recruit_key, neurons.well, neurons.background, neurons.vigour, neurons.delay_ms,
-            table, self._figures, self._envelopes, self._wash,
+            table, bursts_of, self._figures, self._envelopes, self._wash,
         )  # fmt: skip
         return np.sort(found[:n], order=("sample", "neuron"))
 

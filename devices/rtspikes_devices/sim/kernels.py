@@ -26,34 +26,33 @@ _MASK = uint32(QUANTILES - 1)
 
 @njit(
     int64(
-        _firing[::1], int64, int64, int64, int64, uint64, uint64, _i1, _d1, _d1, _i1, _i2, _d2, _d2, _d1
+        _firing[::1], int64, int64, int64, int64, uint64, uint64, _i1, _d1, _d1, _i1, _i2, _i1, _d2, _d2, _d1
     ),
     nogil=True,
     cache=True,
 )  # fmt: skip
 def draw_firings(  # type: ignore[no-untyped-def]
     found, first_ms, end_ms, bin_samples, onset_ms, firing_key, recruit_key, well, background, vigour, delay_ms,
-    bursts, figures, envelopes, wash,
+    bursts, bursts_of, figures, envelopes, wash,
 ):  # fmt: skip
     """Draw the spikes of all neurons in bins [first, end) into `found`, by neuron; return how many.
 
-    bursts: rows (onset_ms, well, stretch, scenario, number), ordered by well. figures: per scenario (background,
-    burst rate per bin, recruited).
+    bursts: rows (onset_ms, stretch, scenario, number); those of well w are rows bursts_of[w] to bursts_of[w + 1].
+    figures: per scenario (background, burst rate per bin, recruited).
     """
     n = 0
     for neuron in range(len(well)):
         mine = mix(firing_key, uint64(neuron))
+        first_burst, end_burst = bursts_of[well[neuron]], bursts_of[well[neuron] + 1]
         earlier = -REFRACTORY_BINS - 1
         for bin in range(max(0, first_ms - REFRACTORY_BINS), end_ms):
             scenario = int64(bin >= onset_ms)
             rate = background[neuron] * figures[scenario, 0]
-            for b in range(len(bursts)):
-                if bursts[b, 1] != well[neuron]:
-                    continue
-                after = (bin - bursts[b, 0] - delay_ms[neuron]) * 16 // bursts[b, 2]
+            for b in range(first_burst, end_burst):
+                after = (bin - bursts[b, 0] - delay_ms[neuron]) * 16 // bursts[b, 1]
                 if 0 <= after < envelopes.shape[1]:
-                    kind = bursts[b, 3]
-                    part = mix(mix(recruit_key, uint64(bursts[b, 4])), uint64(neuron)) >> uint64(11)
+                    kind = bursts[b, 2]
+                    part = mix(mix(recruit_key, uint64(bursts[b, 3])), uint64(neuron)) >> uint64(11)
                     if float64(part) < figures[kind, 2] * 9007199254740992.0:
                         rate += figures[kind, 1] * vigour[neuron] * envelopes[kind, after]
             if scenario == 1 and len(wash):

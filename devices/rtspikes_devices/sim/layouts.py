@@ -67,7 +67,7 @@ def _mcs(pitch_um: float, corners: bool) -> tuple[ChannelInfo, ...]:
 
 def _grid(columns: int, rows: int, n: int, pitch_um: float, names: str) -> Layout:
     _check_count(n)
-    channels = []
+    channels: list[ChannelInfo] = []
     for i in range(n):
         column, row = i % columns, i // columns
         place = (column * pitch_um, row * pitch_um)
@@ -82,7 +82,7 @@ def _plate(wells: int, per_well: int, pitch_um: float) -> Layout:
     side = math.isqrt(max(per_well - 1, 0)) + 1
     columns = PLATES[wells][0]
     apart_um = pitch_um * (side + 3)
-    channels = []
+    channels: list[ChannelInfo] = []
     for well in range(wells):
         name = f"{'ABCDEFGH'[well // columns]}{well % columns + 1}"
         corner = (well % columns * apart_um, well // columns * apart_um)

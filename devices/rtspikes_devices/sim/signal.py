@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtspikes.types import Samples
 from rtspikes_devices.sim.address import Simulation
-from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels, stimuli_ms
+from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels
 from rtspikes_devices.sim.draws import QUANTILES, key, mix, normal_quantiles, quantised, uniform
 from rtspikes_devices.sim.kernels import add_spikes, synthesize
 from rtspikes_devices.sim.layouts import GAIN_UV, Layout
@@ -59,7 +59,7 @@ class Signal:
         self._culture = Culture(simulation, layout)
         self._position = 0
         self._shapes, self._trough = _shapes(simulation.seed, self._rate)
-        self._firings = np.empty(0, self._culture.firings(0, 0).dtype)
+        self._firings: NDArray[np.void] = self._culture.firings(0, 0)
         self._drawn_ms = 0
         n = len(layout.channels)
         self._workspace = np.zeros((max(1, WORKSPACE // n), n), np.float32)
@@ -70,7 +70,8 @@ class Signal:
         simulation, channels = self._simulation, self._layout.channels
         n, seed = len(channels), simulation.seed
         neurons = self._culture.neurons
-        self._shape_of = np.array([int(mix(key(seed, _SHAPE), np.uint64(i))) % SHAPES for i in range(neurons.n)], np.int64)
+        shape_draws = _hashed(key(seed, _SHAPE), np.arange(neurons.n))
+        self._shape_of = (shape_draws % np.uint64(SHAPES)).astype(np.int64)
         self._steps = (neurons.amplitudes_uv / GAIN_UV).astype(np.float32)
         draws = [int(mix(key(seed, _NOISE), np.uint64(c))) for c in range(n)]
         self._state = np.array([d & 0xFFFFFFFF or 1 for d in draws], np.uint32)
@@ -169,15 +170,17 @@ class Signal:
             kept = self._firings["sample"] + self._shapes.shape[1] > first
             self._firings = np.concatenate([self._firings[kept], more])
         reach = self._firings["sample"] - self._trough
-        return self._firings[(reach < end) & (reach + self._shapes.shape[1] > first)]
+        near: NDArray[np.void] = self._firings[(reach < end) & (reach + self._shapes.shape[1] > first)]
+        return near
 
     def _shared(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what all channels share at absolute samples `at` (n,): float32 (n, 4)."""
         shared = np.zeros((len(at), 4), np.float32)
         shared[:, 0] = self._hum[at * (HUM_HZ * _TURN) // self._rate % _TURN]
         draws = _hashed(key(self._simulation.seed, _COMMON), at)
-        a, b = self._table[draws >> np.uint64(20) & np.uint64(QUANTILES - 1)], self._table[draws >> np.uint64(42) & np.uint64(QUANTILES - 1)]
-        drift = self._sine[at * _TURN // (7 * self._rate) % _TURN] + self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]
+        a, b = (self._table[draws >> np.uint64(bits) & np.uint64(QUANTILES - 1)] for bits in (20, 42))
+        drift = self._sine[at * _TURN // (7 * self._rate) % _TURN]  # 1/7 Hz
+        drift += self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]  # 2/3 Hz
         shared[:, 1] = (a + b) * np.float32(COMMON_UV / math.sqrt(2)) + drift * np.float32(DRIFT_UV / 2)
         since = at - round(self._simulation.onset * self._rate)
         if self._scenario.stimulus_s:

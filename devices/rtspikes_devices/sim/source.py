@@ -30,7 +30,7 @@ _GAPS = 200
 
 
 def open_sim(address: str, settings: SourceSettings, clock: Clock) -> SimSource:
-    """Simulated culture with known truth."""  # noqa: D401  (shown by `rtspikes devices`)
+    """Simulate a culture on an array, with known truth: sim:60?scenario=bicuculline&seed=2 (see devices/README.md)."""
     if settings.start_s or settings.stop_s is not None or settings.loop or settings.uv_per_unit is not None:
         raise ConfigError(
             "sim: source.start_s, stop_s, loop and uv_per_unit are for files; "

@@ -1,0 +1,61 @@
+"""Draws `bench/demo.svg` for the README: the demo, stopped in a network burst (`python -m bench.picture`)."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from rtspikes.cli.background import BackgroundEngine
+from rtspikes.cli.demo import HEADER, figures, summary
+from rtspikes.cli.screen import panel
+from rtspikes.clock import LslClock
+from rtspikes.sources.truth import find_truth
+from rtspikes.subscribers.score import Scorer
+from rtspikes.subscribers.watch import WATCHED_KINDS, Watch
+from rtspikes.wire.subscribe import subscribe
+
+URI = "sim:60?seed=1&seconds=12"
+
+
+def main() -> None:
+    """Run the demo's simulation and save what a terminal shows, with the array at its busiest."""
+    clock, truth = LslClock(), find_truth(URI)
+    assert truth is not None
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "screen.txt", "w", encoding="utf-8") as file:
+        console = Console(
+            file=file, record=True, width=82, force_terminal=True, color_system="truecolor", highlight=False
+        )
+        console.print("$ rtspikes demo", style="bold")
+        log = Path(folder) / "demo.rtspikes"
+        with BackgroundEngine("--source", URI, "--log", str(log)) as engine:
+            with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
+                lines, busiest, most = [], None, 0
+                watch: Watch | None = None
+                for batch in subscriber:
+                    if watch is None:
+                        assert subscriber.info is not None
+                        watch, scorer = Watch(subscriber.info), Scorer(truth, subscriber.info)
+                    watch.add(batch, clock.now())
+                    scorer.add(batch)
+                    if watch.seconds >= len(lines) + 1:
+                        lines.append(figures(watch, scorer))
+                    if (now := int(watch.recent().sum())) > most and watch.seconds > 2:
+                        most, busiest = now, panel(watch, f"59 electrodes, {watch.seconds:.1f} s")
+                assert watch is not None
+                assert subscriber.end is not None
+                scorer.finish(int(subscriber.end["to_sample"]))
+            engine.check()
+        console.print(HEADER, style="dim")
+        for text in lines[-5:]:
+            console.print(text, highlight=False)
+        console.print(busiest)
+        for name, text in summary(watch, scorer, log)[:4]:
+            console.print(f"  {name:8} {text}", highlight=False)
+        svg = console.export_svg(title="rtspikes demo")
+    Path(__file__).with_name("demo.svg").write_text(svg, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""`demo`: a simulated culture, spikes in the terminal, a log, and what was found against the truth."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from rtspikes.cli.background import BackgroundEngine
+from rtspikes.cli.examples import examples
+from rtspikes.cli.screen import panel
+from rtspikes.clock import LslClock
+from rtspikes.errors import DataError
+from rtspikes.sources import SCHEMES
+from rtspikes.sources.truth import find_truth
+from rtspikes.subscribers.log.reader import read_session
+from rtspikes.subscribers.log.writer import check_free, session_path
+from rtspikes.subscribers.score import Scorer
+from rtspikes.subscribers.watch import WATCHED_KINDS, Watch
+from rtspikes.wire.subscribe import Subscriber, subscribe
+
+FRAMES_PER_S = 8
+HEADER = "    s   spikes/s     active    noise σ    latency p50 / p99     lost   found"
+
+LSL = "rtspikes run --source lsl:name=NAME --log session1"
+LSL_MISSING = "not in this version yet; rehearse with: rtspikes run --source sim:60 --log session1"
+
+NEXT = """
+Next:
+  this log         rtspikes info {log}
+  your recording   rtspikes replay FILE.raw --log session1
+  your LSL stream  {lsl}
+  your program     rtspikes run --source sim:60, and in another terminal, in Python:
+
+    import rtspikes
+    with rtspikes.subscribe() as s:
+        for batch in s:
+            print(batch.spikes["channel"], batch.spikes["amplitude_uv"], batch.missed)
+"""
+
+
+@examples("rtspikes demo", "rtspikes demo --scenario bicuculline --seconds 10")
+@click.command()
+@click.option(
+    "--scenario", default="baseline", metavar="NAME", help="bicuculline, ttx, artifact, deadelectrode, storm."
+)
+@click.option("--layout", default="60", metavar="LAYOUT", help="60, 64x64, wells:24x16, or a number of electrodes.")
+@click.option("--seconds", type=click.FloatRange(2, 3600), default=12.0, metavar="S", help="Length [default: 12].")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, metavar="N", help="Another culture [default: 1].")
+@click.option("--log", "log_path", type=click.Path(path_type=Path), metavar="PATH", help="Folder of the log.")
+def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path | None) -> None:
+    """Simulate a culture on an array, and show its spikes as they are found.
+
+    Needs no file, no network and no settings; ends by itself. Everything is as beside a rig: one process takes in the
+    signal, detects and publishes, a second one logs, and this one listens.
+    """
+    uri = f"sim:{layout}?" + urlencode({"scenario": scenario, "seed": seed, "seconds": f"{seconds:g}"})
+    folder = session_path(log_path or _free_path())
+    check_free(folder)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"A simulated culture on an array ({layout}, {scenario}): {seconds:g} s, as if it came from a rig.")
+    with BackgroundEngine("--source", uri, "--log", str(folder)) as engine:
+        with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
+            watch, scorer = _show(console, engine, subscriber, uri)
+        engine.check()
+    console.print()
+    for name, text in summary(watch, scorer, folder):
+        console.print(f"  {name:8} {text}", style="red" if name == "lost" and watch.lost + watch.missed else None)
+    console.print(NEXT.format(log=folder, lsl=LSL if "lsl" in SCHEMES else LSL_MISSING), markup=False)
+
+
+def _free_path() -> Path:
+    """Return where the log goes: a name of its own in the current folder."""
+    return Path(time.strftime("demo-%Y%m%d-%H%M%S"))
+
+
+def _show(console: Console, engine: BackgroundEngine, subscriber: Subscriber, uri: str) -> tuple[Watch, Scorer | None]:
+    """Show what comes until the engine ends; the first Ctrl-C asks it to."""
+    clock, truth = LslClock(), find_truth(uri)
+    watch: Watch | None = None
+    scorer: Scorer | None = None
+    told_s = 0
+    with _picture(console) as live:
+        while not subscriber.ended:
+            try:
+                batch = subscriber.get(1 / FRAMES_PER_S)
+                if watch is None and subscriber.info is not None:
+                    watch = Watch(subscriber.info)
+                    scorer = Scorer(truth, subscriber.info) if truth is not None else None
+                    console.print(HEADER, style="dim")
+                if batch is None or watch is None:
+                    continue
+                watch.add(batch, clock.now())
+                if scorer is not None:
+                    scorer.add(batch)
+                if watch.seconds >= told_s + 1:
+                    told_s = int(watch.seconds)
+                    console.print(figures(watch, scorer))
+                if live is not None:
+                    live.show(watch)
+            except KeyboardInterrupt:
+                engine.stop()
+    if watch is None:
+        raise DataError("the engine ended without a session; try: rtspikes doctor")
+    if scorer is not None and subscriber.end is not None:
+        scorer.finish(int(subscriber.end["to_sample"]))
+    return watch, scorer
+
+
+class _Picture:
+    """The array in the terminal, drawn anew a few times per second."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._drawn_s = -math.inf
+
+    def show(self, watch: Watch) -> None:
+        """Draw the array if it is time to."""
+        now = time.monotonic()
+        if now - self._drawn_s >= 1 / FRAMES_PER_S:
+            self._drawn_s = now
+            channels = int(watch.electrodes.sum())
+            self._live.update(panel(watch, f"{channels} electrodes, {watch.seconds:.1f} s"), refresh=True)
+
+
+@contextmanager
+def _picture(console: Console) -> Iterator[_Picture | None]:
+    """Yield a picture below the lines where the output is a terminal, else None."""
+    if not console.is_terminal:
+        yield None
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield _Picture(live)
+
+
+def figures(watch: Watch, scorer: Scorer | None) -> str:
+    """Return the figures of the last second as a line below HEADER."""
+    latency = watch.latency.summary_ms()
+    late = f"{latency['p50']:.1f} / {latency['p99']:.1f} ms" if latency else "-"
+    sigma = watch.median_sigma_uv
+    found = f"{scorer.score.recall:.0%}" if scorer is not None and scorer.score.found else "-"
+    spikes, electrodes = int(watch.recent().sum()), int(watch.electrodes.sum())
+    return (
+        f"{watch.seconds:5.0f}   {spikes:8d}   {watch.active:4d} of {electrodes:<4d}"
+        f"{f'{sigma:.1f} µV' if sigma == sigma else '-':>8}   {late:>18}   {watch.lost + watch.missed:6d}   {found:>5}"
+    )
+
+
+def summary(watch: Watch, scorer: Scorer | None, folder: Path) -> list[tuple[str, str]]:
+    """Return what was found, lost and written, as (name, text)."""
+    log = read_session(folder)
+    rows: list[tuple[str, str]] = []
+    if scorer is not None:
+        s = scorer.score
+        rows.append(("found", f"{s.found} of {s.found + s.missed} true spikes (recall {s.recall:.3f})"))
+        rows.append(("false", f"{s.false} of {s.hits + s.false} events (precision {s.precision:.3f})"))
+    rows.append(("lost", f"{watch.lost} samples, {watch.missed + log.missed} messages"))
+    if latency := watch.latency.summary_ms():
+        late = f"p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms"
+        rows.append(("latency", f"{late}, from signal to here, 2 ms chunks included"))
+    if len(log.spikes) != (published := int(watch.counts.sum())):
+        raise DataError(f"{folder} holds {len(log.spikes)} spikes, {published} came here; try: rtspikes doctor")
+    rows.append(("log", f"{folder} ({len(log.spikes)} spikes)"))
+    return rows

@@ -1,0 +1,143 @@
+"""Types of the commands' parameters: what each accepts, how it refuses, and how the shell completes it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from rtspikes.errors import nearest
+
+SESSION = ".rtspikes"
+
+
+class OneOf(click.Choice):  # type: ignore[type-arg]
+    """One of a few words; the nearest is named when another is given."""
+
+    def __init__(self, noun: str, choices: Sequence[str]) -> None:
+        super().__init__(choices)
+        self._noun = noun
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word; fail when it is none of the choices."""
+        if value not in self.choices:
+            self.fail(f"unknown {self._noun} {value!r}; {nearest(str(value), self.choices)}", param, ctx)
+        return str(value)
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]
+    """A finite number, ≥ 0 unless `positive`, or one of a few `words`."""
+
+    name = "number"
+
+    def __init__(self, *, positive: bool = False, whole: bool = False, words: Sequence[str] = ()) -> None:
+        self._positive, self._whole, self._words = positive, whole, words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return the number or the word; fail when it is neither."""
+        if value in self._words:
+            return str(value)
+        try:
+            number = int(value) if self._whole else float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not (0 < number < math.inf or (number == 0 and not self._positive)):
+            rule = f"a {'whole ' if self._whole else ''}number {'> 0' if self._positive else '≥ 0'}"
+            self.fail(f"must be {' or '.join((rule, *self._words))}, got {value!r}", param, ctx)
+        return number
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer the words."""
+        return [CompletionItem(word) for word in self._words if word.startswith(incomplete)]
+
+
+class PathTo(click.Path):
+    """A path, completed to files with one of `suffixes`, to session folders if `SESSION` is one, and to folders."""
+
+    def __init__(self, suffixes: Callable[[], Iterable[str]]) -> None:
+        super().__init__(path_type=Path)
+        self._suffixes = suffixes
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer what fits and the folders that may hold it."""
+        return [CompletionItem(path) for path in paths(incomplete, tuple(self._suffixes()))]
+
+
+class Source(click.ParamType):  # type: ignore[type-arg]
+    """A source's URI; its scheme is completed, and for recordings the path."""
+
+    name = "uri"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer schemes, then recordings."""
+        from rtspikes.cli.devices import schemes
+
+        if incomplete.startswith("file:"):
+            found = (f"file:{path}" for path in paths(incomplete.removeprefix("file:"), recordings()))
+        else:
+            found = (f"{scheme}:" for scheme in schemes())
+        return [CompletionItem(uri) for uri in found if uri.startswith(incomplete)]
+
+
+class Setting(click.ParamType):  # type: ignore[type-arg]
+    """`KEY=VALUE`; the key is completed, then its default or its choices."""
+
+    name = "setting"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer keys that fit, each with its `=`; a single one with its default, too."""
+        from rtspikes.config import documented_keys
+
+        keys = {key: default for key, default, _ in documented_keys() if "[" not in key}
+        found = [f"{key}=" for key in keys if key.startswith(incomplete)]
+        key = found[0][:-1] if len(found) == 1 else incomplete.partition("=")[0]
+        if default := keys.get(key, ""):
+            found.append(f"{key}={default}")
+        return [CompletionItem(text) for text in found if text.startswith(incomplete)]
+
+
+def recordings() -> tuple[str, ...]:
+    """Return the suffixes of recordings."""
+    from rtspikes.sources.formats import READERS
+
+    return tuple(READERS)
+
+
+def recordings_and_sessions() -> tuple[str, ...]:
+    """Return the suffixes of what `info` reads."""
+    return (*recordings(), SESSION)
+
+
+def paths(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the paths that begin with `incomplete`: those with a suffix, and folders (with a / behind them).
+
+    A folder that is the only one is looked into, for a shell would take it for the end of the word.
+    """
+    while len(found := sorted(_entries(incomplete, suffixes))) == 1 and found[0].endswith("/"):
+        if not (inside := sorted(_entries(found[0], suffixes))):
+            break
+        if len(inside) > 1:
+            return inside
+        incomplete = inside[0]
+    return found
+
+
+def _entries(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+    folder, begun = os.path.split(incomplete)
+    try:
+        entries = list(os.scandir(os.path.expanduser(folder) or "."))
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.name.startswith(begun) or (entry.name.startswith(".") and not begun):
+            continue
+        path = os.path.join(folder, entry.name)
+        if entry.name.lower().endswith(suffixes) and entry.is_dir() == entry.name.endswith(SESSION):
+            yield path
+        elif entry.is_dir() and not entry.name.endswith(SESSION):
+            yield f"{path}/"

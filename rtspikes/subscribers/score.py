@@ -1,0 +1,134 @@
+"""Compares what was found with a simulation's truth, as it happens: hits, misses, and events that match nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.protocols import Truth
+from rtspikes.wire.subscribe import Batch
+
+TOLERANCE_S = 1e-3
+"""An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
+
+
+@dataclass(slots=True)
+class Score:
+    """Counts so far. `hits` are events, `found` and `missed` are true spikes that should be found."""
+
+    hits: int = 0
+    false: int = 0
+    found: int = 0
+    missed: int = 0
+
+    @property
+    def recall(self) -> float:
+        """Part of the true spikes that should be found and were; 1 where there were none."""
+        return self.found / (self.found + self.missed) if self.missed else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Part of the events that belong to a true spike; 1 where there were none."""
+        return self.hits / (self.hits + self.false) if self.false else 1.0
+
+
+@dataclass(slots=True)
+class _Electrode:
+    """What is not settled yet on one electrode, in order of time."""
+
+    events: list[tuple[int, bool]]  # (sample, belongs to a true spike that should be found)
+    faint: list[int]
+
+
+class Scorer:
+    """Takes an engine's batches in order and keeps the score.
+
+    True spikes of at least `truth.visible_uv` count as to be found. Smaller ones may be found, and so may those in and
+    after a gap. What is said is independent of how the events were cut into batches.
+    """
+
+    def __init__(self, truth: Truth, info: dict[str, Any]) -> None:
+        self._truth = truth
+        self._tolerance = round(TOLERANCE_S * info["rate_hz"])
+        self._settling = int(info["settling_samples"])
+        self._scored = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in info["channels"]["kind"]])
+        self._reached = int(info["first_sample"])
+        self._gaps: list[tuple[int, int]] = []
+        self._electrodes: defaultdict[int, _Electrode] = defaultdict(lambda: _Electrode([], []))
+        self.score = Score()
+
+    def add(self, batch: Batch) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
+        """Take a `spikes` or `gaps` batch (others are ignored).
+
+        Returns the events settled by it that match no true spike, as (sample, channel), and the true spikes settled
+        by it that were missed (TRUTH_DTYPE).
+        """
+        for gap in batch.gaps:
+            first = int(gap["sample"])
+            self._gaps.append((first - self._tolerance, first + int(gap["lost"]) + self._settling + self._tolerance))
+        if batch.kind != "spikes":
+            return [], np.zeros(0, self._truth.spikes(0, 0).dtype)
+        for sample, channel in zip(batch.spikes["sample"].tolist(), batch.spikes["channel"].tolist(), strict=True):
+            self._electrodes[channel].events.append((sample, False))
+        return self._settle(batch.to_sample)
+
+    def finish(self, to_sample: int) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
+        """Settle what is left when the engine has ended at `to_sample`."""
+        return self._settle(to_sample + 3 * self._tolerance, last=to_sample - self._tolerance)
+
+    def _settle(self, to_sample: int, last: int | None = None) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
+        limit = to_sample - self._tolerance
+        if limit <= self._reached:
+            return [], np.zeros(0, self._truth.spikes(0, 0).dtype)
+        rows = self._truth.spikes(self._reached, limit)
+        rows = rows[self._scored[rows["channel"]]]
+        self._reached = limit
+        wanted = rows["amplitude_uv"] >= self._truth.visible_uv
+        for first, end in self._gaps:
+            wanted &= (rows["sample"] < first) | (rows["sample"] >= end)
+        if last is not None:
+            wanted &= rows["sample"] < last
+        self._gaps = [g for g in self._gaps if g[1] > limit]
+        missed = np.zeros(len(rows), bool)
+        samples, channels = rows["sample"].tolist(), rows["channel"].tolist()
+        for i in range(len(rows)):
+            electrode = self._electrodes[channels[i]]
+            if not wanted[i]:
+                electrode.faint.append(samples[i])
+            elif self._match(electrode.events, samples[i]):
+                self.score.found += 1
+            else:
+                self.score.missed += 1
+                missed[i] = True
+        return self._settle_events(limit - self._tolerance), rows[missed]
+
+    def _match(self, events: list[tuple[int, bool]], at: int) -> bool:
+        """Give the first free event near `at` to a true spike."""
+        for i, (sample, taken) in enumerate(events):
+            if not taken and abs(sample - at) <= self._tolerance:
+                events[i] = (sample, True)
+                return True
+        return False
+
+    def _settle_events(self, limit: int) -> list[tuple[int, int]]:
+        """Settle the events before `limit`: no true spike that could still claim them is open."""
+        unmatched = []
+        for channel, electrode in self._electrodes.items():
+            while electrode.events and electrode.events[0][0] < limit:
+                sample, hit = electrode.events.pop(0)
+                near = next((s for s in electrode.faint if abs(s - sample) <= self._tolerance), None)
+                if not hit and near is not None:
+                    electrode.faint.remove(near)
+                    hit = True
+                if hit:
+                    self.score.hits += 1
+                else:
+                    self.score.false += 1
+                    unmatched.append((sample, channel))
+            while electrode.faint and electrode.faint[0] < limit - self._tolerance:
+                electrode.faint.pop(0)
+        return sorted(unmatched)
