@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import datapath, detector, latency, startup
+from bench import datapath, detector, latency, simulation, startup
 
-BENCHES = {"detector": detector, "datapath": datapath, "latency": latency, "startup": startup}
+BENCHES = {"detector": detector, "datapath": datapath, "latency": latency, "startup": startup, "simulation": simulation}
 HERE = Path(__file__).parent
 
 

@@ -1,4 +1,4 @@
-"""A replay and a measuring subscriber, each in a process of its own."""
+"""An engine and a measuring subscriber, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 
-def replay_to(recording: Path, log: Path, script: str, *arguments: str, speed: str) -> str:
-    """Replay with a logger; return what the Python `script` printed, which is given the endpoint, then `arguments`."""
+def run_to(command: list[str], log: Path, script: str, *arguments: str) -> str:
+    """Run `rtspikes COMMAND` with a logger; return what the Python `script` printed.
+
+    The script is given the endpoint, then `arguments`.
+    """
     engine = subprocess.Popen(
-        [sys.executable, "-m", "rtspikes", "replay", str(recording), "--speed", speed, "--log", str(log)]
+        [sys.executable, "-m", "rtspikes", *command, "--log", str(log)]
         + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -24,5 +27,10 @@ def replay_to(recording: Path, log: Path, script: str, *arguments: str, speed: s
     _, problems = engine.communicate()
     if engine.returncode:
         subscriber.kill()
-        raise RuntimeError(f"the replay failed: {problems.strip()}")
+        raise RuntimeError(f"the run failed: {problems.strip()}")
     return subscriber.communicate()[0]
+
+
+def replay_to(recording: Path, log: Path, script: str, *arguments: str, speed: str) -> str:
+    """Replay with a logger; see `run_to`."""
+    return run_to(["replay", str(recording), "--speed", speed], log, script, *arguments)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import reprlib
 import tomllib
 import types
 import typing
@@ -19,7 +17,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from rtspikes.detect.settings import ChannelRule, DetectSettings
-from rtspikes.errors import ConfigError, DataError, nearest
+from rtspikes.errors import ConfigError, DataError, nearest, reason
+from rtspikes.rules import refusal
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import StreamInfo
 from rtspikes.wire.settings import PublishSettings
@@ -57,7 +56,7 @@ def load_config(
         try:
             tree = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+            raise ConfigError(f"cannot read the configuration {path}: {reason(error)}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from None
     for override in overrides:
@@ -77,17 +76,13 @@ def config_from(tree: Mapping[str, Any]) -> Config:
         raise ConfigError(f"unknown key {path!r}; {nearest(path, known)}")
     for key, value in _numbers(tree, ""):
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{key}: must be a finite number, got {value:g}")
+            raise ConfigError(f"{key} must be a finite number, got {value:g}")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ConfigError(f"{key}: must fit into 64 bits, got {value}")
+            raise ConfigError(f"{key} must fit into 64 bits, got {value}")
     try:
         return msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        key = where.rstrip("`").replace("[...]", "")
-        shown = _value_at(tree, where.rstrip("`"))
-        got = f"{what} ({shown})" if "got `" in what else f"{what}, got {shown}"
-        raise ConfigError(f"{key or 'configuration'}: {got}") from None
+        raise ConfigError(refusal(error, tree, Config)) from None
 
 
 def resolve_settings(settings: Config | DetectSettings | Mapping[str, Any] | str | Path | None) -> Config:
@@ -113,11 +108,11 @@ def noise_from_file(config: Config, info: StreamInfo) -> NDArray[np.float32] | N
     if noise.mode != "file":
         return None
     if noise.file is None:
-        raise ConfigError('detect.noise.file must name a JSON file with detect.noise.mode = "file"')
+        raise ConfigError('detect.noise.file must name a JSON file with detect.noise.mode = "file", got none')
     try:
         values = json.loads(Path(noise.file).read_bytes())
     except OSError as error:
-        raise ConfigError(f"detect.noise.file: cannot read {noise.file}: {error.strerror}") from None
+        raise ConfigError(f"detect.noise.file: cannot read {noise.file}: {reason(error)}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{noise.file} is not JSON: {error}") from None
     if not isinstance(values, dict):
@@ -225,17 +220,6 @@ def _numbers(tree: Any, key: str) -> Iterator[tuple[str, float]]:
     elif isinstance(tree, list):
         for i, value in enumerate(tree):
             yield from _numbers(value, f"{key}[{i}]")
-
-
-def _value_at(tree: Any, path: str) -> str:
-    """Return the value that a msgspec error path such as `detect.threshold` or `channels[1].sign` points to."""
-    at: Any = tree
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
-        if index and isinstance(at, list) and int(index) < len(at):
-            at = at[int(index)]
-        elif isinstance(at, Mapping) and name in at:
-            at = at[name]
-    return reprlib.repr(at)
 
 
 def _toml(value: Any) -> str:

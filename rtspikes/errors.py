@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 MOST_NAMED = 24
@@ -51,10 +52,17 @@ class DataError(RtspikesError):
     exit_code = 5
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint naming the known word nearest to `word`, or all of them when none is near."""
+def nearest(word: str, known: Iterable[str], all_if_none: bool = True) -> str:
+    """Return a hint naming the known word nearest to `word`, or all of them (else nothing) when none is near."""
     choices = list(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(choices[:MOST_NAMED])}{' …' if len(choices) > MOST_NAMED else ''}"
+    if not all_if_none:
+        return ""
+    return f"known: {', '.join(choices[:MOST_NAMED]) or 'none'}{' …' if len(choices) > MOST_NAMED else ''}"
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refused, as a part of a sentence, without the path."""
+    return (os.strerror(error.errno) if error.errno else str(error) or type(error).__name__).lower()

@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from rtspikes.errors import nearest
-
 WORDS: dict[Any, str] = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 
 
@@ -22,12 +20,10 @@ def refusal(error: msgspec.ValidationError, tree: Any, of: type) -> str:
     what, _, where = str(error).partition(" - at `$.")
     path = where.rstrip("`")
     if missing := re.match(r"Object missing required field `(\w+)`", what):
-        return f"{_with_index(tree, path)} must have the key {missing[1]!r}, got {_shown(_value_at(tree, path))}"
-    path = re.sub(r"\[[^\]]*\]$", "", path)
-    hint, value = _hint_at(of, path), _value_at(tree, path)
-    text = f"{_with_index(tree, path) or 'the configuration'} must be {rule(hint)}, got {_shown(value)}"
-    words = _choices(hint)
-    return f"{text}; {nearest(value, words)}" if isinstance(value, str) and words else text
+        return f"{path} must have the key {missing[1]!r}, got {reprlib.repr(_value_at(tree, path))}"
+    path = re.sub(r"\[\d+\]$", "", path)
+    value = _value_at(tree, path)
+    return f"{path} must be {rule(_type_at(of, path))}, got {reprlib.repr(value)}"
 
 
 def rule(hint: Any) -> str:
@@ -41,7 +37,9 @@ def rule(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return ("one of " if len(arguments) > 1 else "") + ", ".join(map(str, arguments))
     if typing.get_origin(hint) is tuple:
-        return "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)} numbers"
+        if arguments[-1] is not Ellipsis:
+            return f"a list of {len(arguments)} numbers"
+        return "a list of tables" if _struct_in(arguments[0]) else "a list"
     return WORDS.get(hint, "a table of settings")
 
 
@@ -53,24 +51,27 @@ def _range(limits: Meta) -> str:
     return f" {low} and {high}" if low and high else f" {low}{high}".rstrip()
 
 
-def _choices(hint: Any) -> list[str]:
-    """Return the words that a type lists, whatever it is wrapped in."""
-    if typing.get_origin(hint) is Literal:
-        return [str(word) for word in typing.get_args(hint)]
-    parts = [hint.__origin__] if typing.get_origin(hint) is Annotated else typing.get_args(hint)
-    return [word for part in parts for word in _choices(part)]
-
-
-def _hint_at(of: Any, path: str) -> Any:
-    """Return the type of the setting at a path such as `detect.sign` or `channels[...].threshold`."""
-    for name in re.findall(r"[^.\[\]]+(?=[.\[]|$)", re.sub(r"\[[^\]]*\]", "", path)):
-        hint = typing.get_type_hints(_struct_in(of), include_extras=True)[name]
-        of = hint
+def _type_at(of: Any, path: str) -> Any:
+    """Return the type of the setting at a path such as `detect.sign` or `channels[1].threshold`."""
+    for name in re.sub(r"\[\d+\]", "", path).split("."):
+        of = typing.get_type_hints(_struct_in(of), include_extras=True)[name]
     return of
 
 
 def _struct_in(hint: Any) -> Any:
-    """Return the settings' class in a type: itself, or that of a list's items."""
+    """Return the class of settings in a type, which may be that of a list's items; None when there is none."""
     if isinstance(hint, type) and issubclass(hint, Struct):
         return hint
-    return next(s for s in map(_struct_in, [getattr(hint, "__origin__", None), *typing.get_args(hint)]) if s)
+    inside = (hint.__origin__,) if typing.get_origin(hint) is Annotated else typing.get_args(hint)
+    return next((struct for struct in map(_struct_in, inside) if struct), None)
+
+
+def _value_at(tree: Any, path: str) -> Any:
+    """Return the value at a path in a tree of tables and lists, or the deepest on the way to it."""
+    at = tree
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        if index and isinstance(at, list) and int(index) < len(at):
+            at = at[int(index)]
+        elif isinstance(at, Mapping) and name in at:
+            at = at[name]
+    return at

@@ -46,7 +46,7 @@ class Bash(BashComplete):
 
 @examples("rtspikes completion bash", "rtspikes completion fish")
 @click.command()
-@click.argument("shell", type=OneOf("shell", SHELLS))
+@click.argument("shell", type=OneOf("shell", SHELLS), metavar="|".join(SHELLS))
 def completion(shell: str) -> None:
     """Print the script that lets a shell complete rtspikes.
 

@@ -155,12 +155,12 @@ def _usage_problem(error: UsageError) -> str:
     if isinstance(error, click.NoSuchOption) and error.ctx is not None:
         known = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts if name.startswith("-")]
         return f"unknown option {error.option_name!r}; {nearest(error.option_name, known)}"
-    if isinstance(error, click.MissingParameter) and error.param is not None:
-        text = f"missing {error.param.param_type_name} {error.param.get_error_hint(error.ctx)}"
-        choices = getattr(error.param.type, "choices", None)
-        return f"{text}: one of {', '.join(choices)}" if choices else text
     if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{error.param.get_error_hint(error.ctx)}: {_as_clause(error.message)}".replace("'", "", 2)
+        name = error.param.get_error_hint(error.ctx).replace("'", "")
+        if not isinstance(error, click.MissingParameter):
+            return f"{name}{' ' if error.message.startswith('must ') else ': '}{_as_clause(error.message)}"
+        choices = getattr(error.param.type, "choices", ())
+        return f"missing {error.param.param_type_name} {name}{': one of ' if choices else ''}{', '.join(choices)}"
     return _as_clause(error.format_message())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from rtspikes.errors import nearest
+from rtspikes.errors import DataError, RtspikesError, nearest
 
 SESSION = ".rtspikes"
 
@@ -57,15 +58,47 @@ class Number(click.ParamType):  # type: ignore[type-arg]
 
 
 class PathTo(click.Path):
-    """A path, completed to files with one of `suffixes`, to session folders if `SESSION` is one, and to folders."""
+    """An existing path, completed to files with one of `suffixes`, to session folders if `SESSION` is one, and folders.
 
-    def __init__(self, suffixes: Callable[[], Iterable[str]]) -> None:
+    One that is missing raises `missing`, with the name nearest to it beside it.
+    """
+
+    def __init__(self, suffixes: Callable[[], Iterable[str]], missing: type[RtspikesError] = DataError) -> None:
         super().__init__(path_type=Path)
-        self._suffixes = suffixes
+        self._suffixes, self._missing = suffixes, missing
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; raise when nothing is there."""
+        path = Path(value)
+        if not str(value):
+            self.fail("must be a path, got ''", param, ctx)
+        if not os.path.lexists(path):
+            hint = nearest(path.name, _names(path.parent), all_if_none=False)
+            raise self._missing(f"{path}: no such file or folder{hint and f'; {hint}'}")
+        return path
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Offer what fits and the folders that may hold it."""
         return [CompletionItem(path) for path in paths(incomplete, tuple(self._suffixes()))]
+
+
+class Endpoint(click.ParamType):  # type: ignore[type-arg]
+    """The ZeroMQ address of an engine, anywhere."""
+
+    name = "endpoint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address; fail when none of its kind can exist."""
+        match = re.fullmatch(r"ipc://.+|tcp://(?:\[[0-9A-Za-z:.%]+\]|[^\s:/]+):([0-9]{1,5})", str(value))
+        if match is None or not 0 < int(match[1] or 1) < 65536:
+            self.fail(f"must be tcp://HOST:PORT or ipc://PATH, for example {DEFAULT_ENDPOINT}, got {value!r}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Offer the address that engines have unless told otherwise."""
+        return [CompletionItem(DEFAULT_ENDPOINT)] if DEFAULT_ENDPOINT.startswith(incomplete) else []
 
 
 class Source(click.ParamType):  # type: ignore[type-arg]
@@ -111,6 +144,13 @@ def recordings() -> tuple[str, ...]:
 def recordings_and_sessions() -> tuple[str, ...]:
     """Return the suffixes of what `info` reads."""
     return (*recordings(), SESSION)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 def paths(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ import click
 
 from rtspikes.cli.children import LogChild
 from rtspikes.cli.examples import examples
-from rtspikes.cli.parameters import Number, PathTo, Setting, Source, recordings
+from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings
 from rtspikes.cli.progress import Progress, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.subscribers.log.writer import check_free, session_path
@@ -53,7 +53,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     "rtspikes run --list-keys",
 )
 @click.command()
-@click.argument("config_path", required=False, type=PathTo(lambda: (".toml",)), metavar="[CONFIG.toml]")
+@click.argument("config_path", required=False, type=PathTo(configurations, ConfigError), metavar="[CONFIG.toml]")
 @click.option("--source", type=Source(), metavar="URI", help="The signal; `rtspikes devices` lists what it may be.")
 @click.option("--list-keys", is_flag=True, help="Show every setting with its default and unit, and exit.")
 @_options

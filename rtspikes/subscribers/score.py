@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.protocols import Truth
+from rtspikes.sources.truth import find_truth
+from rtspikes.subscribers.log.reader import Session
 from rtspikes.wire.subscribe import Batch
 
 TOLERANCE_S = 1e-3
@@ -42,6 +44,18 @@ class _Electrode:
 
     events: list[tuple[int, bool]]  # (sample, belongs to a true spike that should be found)
     faint: list[int]
+
+
+def score_session(session: Session) -> Score | None:
+    """Return the score of a session log, gaps left out; None where the truth behind its source is not known."""
+    truth = find_truth(session.info["source"]["uri"])
+    if truth is None:
+        return None
+    scorer = Scorer(truth, session.info)
+    scorer.add(Batch("gaps", "", 0, 0, gaps=session.gaps))
+    scorer.add(Batch("spikes", "", 0, session.to_sample, session.spikes))
+    scorer.finish(session.to_sample)
+    return scorer.score
 
 
 class Scorer:

@@ -44,10 +44,12 @@ def check_local(endpoint: str) -> None:
     scheme, _, address = endpoint.partition("://")
     if scheme == "ipc" and address:
         return
+    if scheme != "tcp" or not address:
+        raise ConfigError(f"publish.endpoint must be tcp://127.0.0.1:PORT or ipc://PATH, got {endpoint!r}")
     host, _, port = address.rpartition(":")
-    if scheme == "tcp" and not (port == "*" or (port.isdecimal() and int(port) < 65536)):
+    if not (port == "*" or (port.isdecimal() and int(port) < 65536)):
         raise ConfigError(f"publish.endpoint must have a port 0 … 65535 (0: any free one), got {endpoint!r}")
-    if scheme != "tcp" or not _is_loopback(host.strip("[]")):
+    if not _is_loopback(host.strip("[]")):
         raise ConfigError(
             f"publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; "
             f"other addresses need CURVE keys, which this version does not have"
@@ -103,9 +105,10 @@ class Publisher:
             socket.bind(address)
         except zmq.ZMQError as error:
             self.close(at_once=True)
+            taken = "another engine may be running there: " if error.errno == zmq.EADDRINUSE else ""
             raise TransportError(
-                f"cannot publish on {self.endpoint}: {error.strerror or error}; another engine may be running there: "
-                f"choose another address with --publish tcp://127.0.0.1:0"
+                f"cannot publish on {self.endpoint}: {zmq.strerror(error.errno).lower()}; {taken}"
+                f"choose another address, for example --publish tcp://127.0.0.1:0 (any free port)"
             ) from None
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
         return self.endpoint

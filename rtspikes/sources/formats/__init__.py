@@ -30,6 +30,6 @@ def open_recording(path: Path, uv_per_unit: float | None = None) -> Recording:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(
-            f"{path}: no reader for {path.suffix or 'a file without suffix'!r}; known: {', '.join(READERS)}"
+            f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {', '.join(READERS)}"
         )
     return reader(path, uv_per_unit)

@@ -82,7 +82,7 @@ class RawRecording:
                 destination[:] = source
 
     def _wrong(self, key: str, rule: str, value: object) -> DataError:
-        return DataError(f"{self._sidecar_path}: {key} must be {rule}, got {value!r}")
+        return DataError(f"{self._sidecar_path}: {key} must be {rule}, got {'nothing' if value is None else repr(value)}")
 
     def _sidecar(self) -> dict[str, Any]:
         try:
@@ -155,12 +155,14 @@ class RawRecording:
         labels = [str(c) for c in self._list(meta, "channel_ids", n) or range(n)]
         if len(set(labels)) < n:
             double = next(x for i, x in enumerate(labels) if x in labels[:i])
-            raise self._wrong("channel_ids", "unique", double)
+            raise DataError(f"{self._sidecar_path}: channel_ids must be unique, got {double!r} twice")
         kinds = self._list(meta, "channel_kinds", n) or ["electrode"] * n
         known = ("electrode", "reference", "ground", "aux", "trigger", "unconnected")
         for kind in kinds:
             if kind not in known:
-                raise self._wrong("channel_kinds", f"each one of {', '.join(known)}", kind)
+                raise DataError(
+                    f"{self._sidecar_path}: each of channel_kinds must be one of {', '.join(known)}, got {kind!r}"
+                )
         wells = self._list(meta, "wells", n) or [None] * n
         positions = self._list(meta, "positions_um", n) or [(None, None)] * n
         channels = []

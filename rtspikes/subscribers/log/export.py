@@ -15,7 +15,10 @@ from rtspikes.subscribers.log.reader import Session
 
 
 def export_npz(session: Session, path: Path) -> None:
-    """Write one array per SPIKE_DTYPE field under its own name, `waveforms` (µV), gaps, and `info` (a JSON string)."""
+    """Write one array per SPIKE_DTYPE field under its own name, and beside them everything that rates need.
+
+    `waveforms` (µV), `observed_s` (per channel), `gap_sample`, `gap_lost`, and `info` (a JSON string).
+    """
     spikes = session.spikes
     arrays: dict[str, Any] = {name: spikes[name] for name in spikes.dtype.names or ()}
     with open(path, "wb") as file:
@@ -23,6 +26,7 @@ def export_npz(session: Session, path: Path) -> None:
             file,
             **arrays,
             waveforms=session.waveforms,
+            observed_s=session.observed_s,
             gap_sample=session.gaps["sample"],
             gap_lost=session.gaps["lost"],
             info=np.array(json.dumps(session.info, ensure_ascii=False)),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.errors import DataError
+from rtspikes.errors import DataError, reason
 from rtspikes.subscribers.log.layout import (
     COMMIT_FILE,
     FILES,
@@ -47,6 +47,20 @@ class Session:
     def ended(self) -> str:
         """How the session ended: "end", "stopped", …; "open" when it runs still, or was killed."""
         return str(self.facts["ended"]["how"]) if self.facts.get("ended") else "open"
+
+    @property
+    def observed_s(self) -> NDArray[np.float64]:
+        """Time (s) in which a spike could have been found, (channels,): divide by it for rates.
+
+        That is the signal received, without what the filter needs to settle after each gap; 0 for channels that are
+        not enabled.
+        """
+        starts = np.concatenate([[self.info["first_sample"]], self.gaps["sample"] + self.gaps["lost"]])
+        stops = np.concatenate([self.gaps["sample"], [self.to_sample]])
+        settling = np.full(len(starts), self.info["settling_samples"])
+        settling[0] = 0
+        samples = np.maximum(stops - starts - settling, 0).sum()
+        return np.where(self.info["enabled"], samples / float(self.info["rate_hz"]), 0.0)
 
     @property
     def missed(self) -> int:
@@ -104,9 +118,10 @@ def _facts(folder: Path) -> dict[str, Any]:
         before, after = facts["info"]["snippet_samples"]
         int(before), int(after), int(facts["info"]["first_sample"])
     except OSError as error:
-        raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {error.strerror}") from None
+        raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / SESSION_FILE} is damaged: {type(error).__name__}: {error}") from None
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{folder / SESSION_FILE} is damaged: {what}") from None
     return dict(facts)
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rtspikes.clock import Clock
-from rtspikes.errors import ConfigError, DataError, EngineVanished
+from rtspikes.errors import ConfigError, DataError, EngineVanished, reason
 from rtspikes.subscribers.log.layout import (
     COMMIT_FILE,
     FILES,
@@ -47,7 +47,7 @@ FLUSH_BYTES = 4 * 1024 * 1024
 def session_path(path: Path) -> Path:
     """Return the session's folder for what a person typed: with its suffix. Raise ConfigError when it has no name."""
     if not path.name:
-        raise ConfigError(f"--log needs a name for the session's folder, got {str(path)!r}")
+        raise ConfigError(f"the log needs a name for its folder, got {str(path)!r}; say for example session1")
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
@@ -57,14 +57,14 @@ def check_free(path: Path) -> None:
         parent = next((p for p in path.absolute().parents if p.exists()), None)
         taken = path.exists()
     except OSError as error:
-        raise ConfigError(f"the log {path} cannot be made: {error.strerror}; choose another --log path") from None
+        raise ConfigError(f"the log {path} cannot be made: {reason(error)}; choose another path") from None
     if parent is None or not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ConfigError(
             f"the log {path} cannot be made: {parent or path.anchor} is not a folder that can be written to; "
-            f"choose another --log path"
+            f"choose another path"
         )
     if taken:
-        raise ConfigError(f"the log {path} exists, and a session is never overwritten; choose another --log path")
+        raise ConfigError(f"the log {path} exists, and a session is never overwritten; choose another path")
 
 
 class LogWriter:
@@ -97,15 +97,15 @@ class LogWriter:
             self._write_facts()
             self._files = [open(path / name, "xb", buffering=0) for name in (*FILES, JOURNAL_FILE)]  # noqa: SIM115
         except OSError as error:
-            raise self._refused(error) from None
+            raise DataError(f"the log {path} cannot be made: {reason(error)}; choose another path") from None
 
     def _refused(self, error: OSError) -> DataError:
         self._broken = (
             True  # a part of a flush may be on disk: the journal does not vouch for it, nothing may follow it
         )
         return DataError(
-            f"cannot write the log {self.path}: {error.strerror}; it is complete up to sample {self._safe_sample()}; "
-            f"free space there, or choose another --log path"
+            f"cannot write the log {self.path}: {reason(error)}; it is complete up to sample {self._safe_sample()}; "
+            f"free space there, or choose another path"
         )
 
     def _safe_sample(self) -> int:

@@ -131,7 +131,7 @@ def test_a_useless_uv_per_unit_is_blamed_on_the_setting_not_on_the_file(tmp_path
 
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no reader for '\.xyz'; known: \.raw"):
+    with pytest.raises(DataError, match=r"unknown format '\.xyz'; known: \.raw"):
         open_recording(tmp_path / "a.xyz")
 
 
@@ -180,7 +180,7 @@ def test_a_file_cut_at_a_frame_is_refused_unless_the_sidecar_agrees(tmp_path: Pa
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "the sidecar must be a JSON object, got []"),
-        (b"null", "the sidecar must be a JSON object, got None"),
+        (b"null", "the sidecar must be a JSON object, got nothing"),
         (None, "a.json"),  # a folder
     ],
 )
@@ -200,7 +200,7 @@ def test_a_sidecar_that_is_no_json_object_is_refused(tmp_path: Path, content: by
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("n_channels", None, "n_channels must be a whole number 1 … 1000000, got None"),
+        ("n_channels", None, "n_channels must be a whole number 1 … 1000000, got nothing"),
         ("n_channels", 0, "got 0"),
         ("n_channels", -3, "got -3"),
         ("n_channels", 3.0, "got 3.0"),
@@ -209,12 +209,12 @@ def test_a_sidecar_that_is_no_json_object_is_refused(tmp_path: Path, content: by
         ("n_channels", 10**9, "got 1000000000"),
         ("n_channels", 5, "24 bytes are not a whole number of frames of 5 × int16"),
         ("n_channels", 2, "the file holds 6 samples but a.json says 4"),
-        ("dtype", None, "dtype must be one of int16, float32, uint16, int32, float64, got None"),
+        ("dtype", None, "dtype must be one of int16, float32, uint16, int32, float64, got nothing"),
         ("dtype", "int8", "got 'int8'"),
         ("dtype", ["int16"], "dtype must be one of"),
         ("dtype", "float64", "the file holds 1 samples but a.json says 4"),
         ("byte_order", "big", "byte_order must be \"little\", got 'big'"),
-        ("sampling_rate_hz", None, "sampling_rate_hz must be a finite number > 0, got None"),
+        ("sampling_rate_hz", None, "sampling_rate_hz must be a finite number > 0, got nothing"),
         ("sampling_rate_hz", 0, "got 0"),
         ("sampling_rate_hz", float("nan"), "got nan"),
         ("sampling_rate_hz", float("inf"), "got inf"),
@@ -234,8 +234,8 @@ def test_a_sidecar_that_is_no_json_object_is_refused(tmp_path: Path, content: by
         ("channel_ids", "abc", "got 'abc'"),
         ("channel_ids", ["a", "b", "a"], "channel_ids must be unique, got 'a'"),
         ("channel_ids", [1, "1", 2], "channel_ids must be unique, got '1'"),
-        ("channel_kinds", ["electrode", "lfp", "aux"], "channel_kinds must be each one of electrode"),
-        ("channel_kinds", [[], {}, 1], "channel_kinds must be each one of electrode"),
+        ("channel_kinds", ["electrode", "lfp", "aux"], "each of channel_kinds must be one of electrode"),
+        ("channel_kinds", [[], {}, 1], "each of channel_kinds must be one of electrode"),
         ("wells", ["A1"], "wells must be a list of 3 (n_channels), got 1"),
         ("positions_um", [[0, 0]], "positions_um must be a list of 3 (n_channels), got 1"),
         ("positions_um", [[0, 0], [0], [0, 0]], "positions_um must be pairs of µm, got [0]"),

@@ -12,7 +12,8 @@ import pytest
 from rtspikes.errors import ConfigError
 from rtspikes.protocols import Hole, Pull, Source
 from rtspikes.sources.formats import open_recording
-from rtspikes.sources.replay import LARGEST_COPY, LONGEST_WAIT_S, FileSource
+from rtspikes.sources.pace import LARGEST_COPY, LONGEST_WAIT_S
+from rtspikes.sources.replay import FileSource
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import GapCause
 from tests.simulated import write_recording
