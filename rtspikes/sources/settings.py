@@ -10,16 +10,19 @@ from msgspec import Meta, Struct
 class SourceSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the samples come from."""
 
-    uri: Annotated[str | None, Meta(description='the signal: "file:PATH", or the scheme of an installed device')] = None
+    uri: Annotated[
+        str | None, Meta(description='the signal: "file:PATH", "sim:60", … (rtspikes devices lists them)')
+    ] = None
     uv_per_unit: Annotated[
         float | None, Meta(description="µV per unit of the raw samples; overrides what the source says")
     ] = None
     speed: Annotated[
-        float | Literal["max"], Meta(description='files: multiple of real speed, or "max" for as fast as it goes')
+        float | Literal["max"], Meta(description='files, simulations: multiple of real speed, or "max"')
     ] = 1.0
     start_s: Annotated[float, Meta(ge=0, description="files: where to begin (s)")] = 0.0
     stop_s: Annotated[float, Meta(gt=0, description="files: where to end (s); default: the file's end")] | None = None
     loop: Annotated[bool, Meta(description="files: begin again at start_s for ever; sample indices go on")] = False
     chunk_ms: Annotated[
-        float, Meta(gt=0, le=10000, description="files: signal (ms) that is handed on at a time, at a finite speed")
+        float,
+        Meta(gt=0, le=10000, description="files, simulations: signal (ms) handed on at a time, at a finite speed"),
     ] = 2.0

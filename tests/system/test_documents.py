@@ -12,11 +12,14 @@ import pytest
 
 import rtspikes
 from rtspikes.config import settings_document
+from rtspikes.subscribers.log.reader import Session
+from rtspikes.subscribers.score import score_session
 from tests.simulated import simulate, write_recording
 from tests.system.processes import DEADLINE_S, Running
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+TOUR = (ROOT / "rtspikes/TOUR.md").read_text("utf-8")
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -48,8 +51,71 @@ def test_readmes_replay_runs_as_written(tmp_path: Path) -> None:
 
 
 def test_readmes_subscriber_runs_as_written(tmp_path: Path) -> None:
-    code = snippet(README, "or in Python:")
+    code = snippet(README, "<!-- python: subscribe -->")
+    assert len(code.strip().splitlines()) <= 5
     subscribe_with(code, tmp_path, expected="]")
+
+
+def test_readmes_demo_is_the_command_that_the_demo_test_runs() -> None:
+    assert snippet(README, "<!-- demo -->").split() == [".venv/bin/rtspikes", "demo"]
+
+
+def test_readme_is_a_front_door() -> None:
+    assert len(README.splitlines()) <= 250
+
+
+def test_every_guarantee_of_the_readme_links_its_test() -> None:
+    table = README[README.index("## What you can rely on") :]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "promise" not in line]
+    assert len(rows) >= 6
+    for row in rows:
+        assert re.search(r"\]\(tests/[\w/]+\.py\)", row), row
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are written for sh")
+def test_the_tour_can_be_walked_as_written(tmp_path: Path) -> None:
+    steps = re.findall(r"<!-- (shell|python): tour -->\n```\w+\n(.*?)```", TOUR, re.DOTALL)
+    assert len(steps) >= 6
+    said = ""
+    for kind, text in steps:
+        if kind == "shell":
+            text = re.sub(r"^rtspikes demo", "rtspikes demo --seconds 2", text, flags=re.MULTILINE)
+        step = ["sh", "-e", "-c", text] if kind == "shell" else [sys.executable, "-c", text]
+        done = subprocess.run(
+            step, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=2 * DEADLINE_S
+        )
+        assert done.returncode == 0, done.stderr
+        said += done.stdout
+    scores = {name: rtspikes.read_session(tmp_path / f"{name}.rtspikes") for name in ("low", "middle", "high", "gaps")}
+    recall, precision = zip(*(_scored(scores[name]) for name in ("low", "middle", "high")), strict=True)
+    assert 12 / 13 < 1 - precision[0] < 15 / 16  # thirteen of fourteen events are noise
+    assert min(precision[1], recall[0], recall[1]) > 0.95
+    assert precision[2] > 0.999
+    assert recall[2] < 0.97
+    assert len(scores["gaps"].gaps) == 10
+    assert 19 < scores["gaps"].observed_s.max() < 20
+    bicuculline, ttx = (list(map(int, counts.split())) for counts in re.findall(r"2 s: \[([\d\s]+)\]", said))
+    assert sum(bicuculline[5:]) / 15 > 2 * sum(bicuculline[:5]) / 5
+    assert sum(ttx[7:]) / 13 < 0.1 * sum(ttx[:5]) / 5
+
+
+def _scored(session: Session) -> tuple[float, float]:
+    score = score_session(session)
+    assert score is not None
+    return score.recall, score.precision
+
+
+def test_the_tours_closed_loop_sees_the_bursts(tmp_path: Path) -> None:
+    code = snippet(TOUR, "<!-- python: loop -->")
+    options = ("--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1", "--set", "source.speed=10")
+    with Running("run", "--source", "sim:60?seconds=20", *options) as run:
+        script = code.replace("tcp://127.0.0.1:5570", run.endpoint())
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
+        assert run.finish() == 0
+    assert done.returncode == 0, done.stderr
+    bursts = [float(x) for x in re.findall(r"burst at ([\d.]+) s", done.stdout)]
+    assert 3 <= len(bursts) <= 20
+    assert bursts == sorted(bursts)
 
 
 def test_protocols_subscriber_runs_with_zmq_and_msgpack_only(tmp_path: Path) -> None:
@@ -87,7 +153,12 @@ def test_the_settings_document_is_up_to_date() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", ROOT / "devices/README.md", ROOT / "rtspikes/wire/PROTOCOL.md"):
+    for document in (
+        ROOT / "README.md",
+        ROOT / "devices/README.md",
+        ROOT / "rtspikes/TOUR.md",
+        ROOT / "rtspikes/wire/PROTOCOL.md",
+    ):
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links {target}"
