@@ -203,7 +203,9 @@ class Engine:
         """Keep the first error. A source's failure still lets what was received be published."""
         if name == "acquiring":
             if not isinstance(error, RtspikesError):
-                error = SourceError(f"the source {self.info.uri} failed: {type(error).__name__}: {error}")
+                cause = error
+                error = SourceError(f"the source {self.info.uri} failed: {type(cause).__name__}: {cause}")
+                error.__cause__ = cause
             self._error = self._error or error
             self.stop()
         else:

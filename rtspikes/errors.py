@@ -52,14 +52,12 @@ class DataError(RtspikesError):
     exit_code = 5
 
 
-def nearest(word: str, known: Iterable[str], all_if_none: bool = True) -> str:
-    """Return a hint naming the known word nearest to `word`, or all of them (else nothing) when none is near."""
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint naming the known word nearest to `word`, or all of them when none is near."""
     choices = list(known)
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    if not all_if_none:
-        return ""
     return f"known: {', '.join(choices[:MOST_NAMED]) or 'none'}{' …' if len(choices) > MOST_NAMED else ''}"
 
 

@@ -6,7 +6,7 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -43,9 +43,28 @@ def rule(hint: Any) -> str:
     return WORDS.get(hint, "a table of settings")
 
 
+def words(of: type, path: str) -> list[str]:
+    """Return the words among which the setting at a path chooses; none where it is something else."""
+    return list(_words(_type_at(of, path)))
+
+
+def _words(hint: Any) -> Iterator[str]:
+    if hint is bool:
+        yield from ("true", "false")
+    elif typing.get_origin(hint) is Literal:
+        yield from map(str, typing.get_args(hint))
+    elif typing.get_origin(hint) is Annotated:
+        yield from _words(hint.__origin__)
+    elif typing.get_origin(hint) in (types.UnionType, typing.Union):
+        for part in typing.get_args(hint):
+            yield from _words(part)
+
+
 def _range(limits: Meta) -> str:
     if limits.pattern is not None:
         return f" that matches {limits.pattern}"
+    if limits.ge is not None and limits.le is not None:
+        return f" {limits.ge:g} … {limits.le:g}"
     low = f"≥ {limits.ge:g}" if limits.ge is not None else f"> {limits.gt:g}" if limits.gt is not None else ""
     high = f"≤ {limits.le:g}" if limits.le is not None else f"< {limits.lt:g}" if limits.lt is not None else ""
     return f" {low} and {high}" if low and high else f" {low}{high}".rstrip()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections import deque
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import click
 
-from rtspikes.cli.children import WINDOWS_NEW_GROUP
+from rtspikes.cli.children import start_rtspikes
 from rtspikes.errors import RtspikesError, TransportError
 
 PATIENCE_S = 15.0
@@ -36,19 +35,8 @@ class BackgroundEngine:
     """`rtspikes run ARGUMENTS --wait-subscribers 1` beside this process; ended when the block ends."""
 
     def __init__(self, *arguments: str) -> None:
-        own_group: dict[str, Any] = (
-            {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
-        )
-        fixed = ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "rtspikes", "run", *arguments, *fixed],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            **own_group,
-        )
+        fixed = ("--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1")
+        self._process = start_rtspikes("run", *arguments, *fixed, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self._said: deque[str] = deque(maxlen=20)
         self._endpoint = ""
         self._heard = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -22,28 +23,63 @@ PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
 
 
+def start_rtspikes(*arguments: str, stdout: int, stderr: int) -> subprocess.Popen[str]:
+    """Start `rtspikes ARGUMENTS` in a process group of its own, which Ctrl-C does not reach.
+
+    It looks for modules where this process does, and not in the current folder (-P): a file there may be called like
+    a module of Python's own.
+    """
+    own_group: dict[str, Any] = (
+        {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
+    )
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "rtspikes", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        encoding="utf-8",
+        errors="replace",
+        **own_group,
+    )
+
+
 class LogChild:
     """`rtspikes log` in a process of its own, so that a slow disk cannot slow detection."""
 
-    def __init__(self, endpoint: str, path: Path) -> None:
-        own_group: dict[str, Any] = (
-            {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
-        )
-        command = [sys.executable, "-m", "rtspikes", "log", endpoint, str(path), "--child"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **own_group
-        )
+    def __init__(self, endpoint: str, path: Path, debug: bool = False) -> None:
+        arguments = ["log", endpoint, str(path), "--child", *["--debug"] * debug]
+        self._process = start_rtspikes(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._told = False
+        self._last_words = ""
         self._ready = threading.Event()
-        self._reader = threading.Thread(target=self._read, name="rtspikes-log-child", daemon=True)
-        self._reader.start()
+        self._readers = [
+            threading.Thread(target=target, name=f"rtspikes-log-child-{target.__name__}", daemon=True)
+            for target in (self._read_ready, self._read_errors)
+        ]
+        for reader in self._readers:
+            reader.start()
 
-    def _read(self) -> None:
-        """Take in what the logger says until it ends (in a thread of its own)."""
+    def _read_ready(self) -> None:
+        """Take in what the logger prints until it ends (in a thread of its own)."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.strip() == READY:
                 self._ready.set()
+
+    def _read_errors(self) -> None:
+        """Hand on what the logger complains of, the last line excepted: it may be what ends it (in a thread)."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if self._last_words:
+                click.echo(self._last_words, err=True)
+            self._last_words = line.rstrip()
+
+    def _why(self) -> str:
+        """Return why the logger, which has ended, did so."""
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
+        return self._last_words.removeprefix("rtspikes: ") or f"exit code {self._process.returncode}"
 
     @property
     def ready(self) -> bool:
@@ -51,19 +87,15 @@ class LogChild:
         return self._ready.is_set()
 
     def check_alive(self) -> None:
-        """Raise DataError when the logger ended before the run began; it has said why itself."""
+        """Raise DataError when the logger ended before the run began."""
         if self._process.poll() is not None:
-            raise DataError(f"the logger ended before the run began (exit code {self._process.returncode})")
+            raise DataError(f"the logger ended before the run began: {self._why()}")
 
     def tell_if_dead(self) -> None:
         """Say once, on stderr, that nothing is logged any more."""
         if not self._told and self._process.poll() is not None:
             self._told = True
-            click.echo(
-                f"rtspikes: THE LOGGER ENDED (exit code {self._process.returncode}); the run goes on, but is no longer "
-                f"logged",
-                err=True,
-            )
+            click.echo(f"rtspikes: THE LOGGER ENDED: {self._why()}; the run goes on, but is no longer logged", err=True)
 
     def finish(self, linger_s: float) -> int:
         """Wait for the logger after the engine's end; return its exit code. Raise TransportError when it hangs."""
@@ -77,6 +109,9 @@ class LogChild:
                 f"the logger did not end within {linger_s + PATIENCE_S:g} s after the run; "
                 f"its log ends at its last flush"
             ) from None
+        why = self._why()
+        if not self._told and (code or self._last_words):
+            click.echo(f"rtspikes: the logger failed: {why}", err=True)
         return code if code >= 0 else DataError.exit_code
 
     def kill(self) -> None:
@@ -88,6 +123,8 @@ class LogChild:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._reader.join(PATIENCE_S)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()

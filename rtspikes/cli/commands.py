@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import rtspikes.cli.completion  # noqa: F401  (teaches click how bash splits words)
+from rtspikes.cli.debug import debug_option
 from rtspikes.cli.examples import examples
 from rtspikes.errors import nearest
 from rtspikes.version import __version__
@@ -20,25 +21,11 @@ COMMANDS = {
     "log": "rtspikes.cli.subscribers",
     "export": "rtspikes.cli.sessions",
     "info": "rtspikes.cli.sessions",
-    "doctor": "rtspikes.cli.doctor",
+    "doctor": "rtspikes.cli.doctor.command",
     "devices": "rtspikes.cli.devices",
     "completion": "rtspikes.cli.completion",
 }
 """Command → the module that holds it under the same name."""
-
-DEBUG = "rtspikes.debug"
-"""Key of a click context's `meta`: whether `--debug` was given."""
-
-
-def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    context.meta[DEBUG] = context.meta.get(DEBUG, False) or value
-
-
-def debug_option() -> click.Option:
-    """Return `--debug`, which may stand before and after the command."""
-    return click.Option(
-        ["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show the Python traceback of an error."
-    )
 
 
 class Commands(click.Group):
@@ -53,6 +40,7 @@ class Commands(click.Group):
         if cmd_name in COMMANDS and cmd_name not in self.commands:
             command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
             command.params.append(debug_option())
+            command.short_help = " ".join((command.help or "").split("\n\n")[0].split())  # whole; click would cut it
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
 
@@ -65,12 +53,13 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@examples("rtspikes replay recording.raw --log session1", "rtspikes info session1.rtspikes")
+@examples("rtspikes demo", "rtspikes replay recording.raw --log session1")
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
     params=[debug_option()],
+    epilog="Exit codes: 0 done, 2 usage or configuration, 3 source, 4 transport, 5 data, 1 anything else, 130 Ctrl-C.",
 )
 @click.version_option(__version__, prog_name="rtspikes")
 @click.pass_context

@@ -41,14 +41,15 @@ class Bash(BashComplete):
     def format_completion(self, item: CompletionItem[str]) -> str:
         """Return what comes after the part that bash has as words of its own, and a blank where a word is complete."""
         end = "" if item.type != "plain" or item.value.endswith((*BREAKS, "/")) else " "
-        return f"{item.type},{item.value[self._known :]}{end}"
+        value = item.value[self._known :].replace(" ", r"\\ ")  # one backslash is left by the script's `read`
+        return f"{item.type},{value}{end}"
 
 
 @examples("rtspikes completion bash", "rtspikes completion fish")
 @click.command()
-@click.argument("shell", type=OneOf("shell", SHELLS), metavar="|".join(SHELLS))
+@click.argument("shell", type=OneOf("shell", SHELLS), metavar="SHELL")
 def completion(shell: str) -> None:
-    """Print the script that lets a shell complete rtspikes.
+    """Print the script that lets bash, zsh or fish complete rtspikes.
 
     It completes commands, options, settings, sources and files. Put it where the shell reads it:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import json
 import re
@@ -13,7 +12,7 @@ import click
 
 from rtspikes.cli.examples import examples
 from rtspikes.cli.failures import one_line
-from rtspikes.sources import DEVICE_GROUP, SCHEMES
+from rtspikes.sources import known_schemes
 
 
 @examples("rtspikes devices", "rtspikes devices --json")
@@ -24,7 +23,7 @@ def devices(as_json: bool) -> None:
 
     Schemes come with rtspikes and with device packages; one that cannot be loaded is listed with the reason.
     """
-    rows = [_row(scheme, load) for scheme, load in schemes().items()]
+    rows = [_row(scheme, load) for scheme, load in known_schemes().items()]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -34,14 +33,6 @@ def devices(as_json: bool) -> None:
         click.echo(f"{row['scheme']:{scheme_width}}  {row['example']:{example_width}}  {text}".rstrip())
 
 
-def schemes() -> dict[str, Callable[[], Any]]:
-    """Return, by scheme, what loads its opener; built-in schemes win, as they do in `open_source`."""
-    installed = {e.name: e.load for e in importlib.metadata.entry_points(group=DEVICE_GROUP)}
-    return {scheme: (lambda opener=opener: opener) for scheme, opener in SCHEMES.items()} | {
-        name: load for name, load in installed.items() if name not in SCHEMES
-    }
-
-
 def _row(scheme: str, load: Callable[[], Any]) -> dict[str, Any]:
     """Return what is known of a scheme: the opener's docstring begins with a summary and names an example address."""
     row = {"scheme": scheme, "example": f"{scheme}:ADDRESS", "summary": "", "error": None}
@@ -49,5 +40,8 @@ def _row(scheme: str, load: Callable[[], Any]) -> dict[str, Any]:
         document = inspect.getdoc(load()) or ""
     except Exception as error:  # a device package of somebody else may fail in any way
         return row | {"error": one_line(f"{type(error).__name__}: {error}")}
-    example = re.search(rf"\b{re.escape(scheme)}:[^\s`\"',;]+", document)
-    return row | {"summary": document.partition("\n")[0]} | ({"example": example[0]} if example else {})
+    summary = document.partition("\n")[0]
+    if found := re.search(rf"\b{re.escape(scheme)}:[^\s`\"',;]+", document):
+        row["example"] = found[0].rstrip(".)")
+        summary = summary.partition(found[0])[0].rstrip(" :`(")
+    return row | {"summary": summary}

@@ -23,6 +23,9 @@ INTERRUPTED = 130
 LONGEST = 600
 """Characters of a line at most; what a person can read is far less, a path may be long."""
 
+SHORT = 200
+"""Characters that are kept of what another package says."""
+
 DISTRIBUTIONS = {"zmq": "pyzmq"}
 """Import name → name to install, where they differ."""
 
@@ -67,14 +70,15 @@ def describe(error: BaseException) -> tuple[str | None, int]:
         return None, INTERRUPTED
     if isinstance(error, RtspikesError):
         return str(error), error.exit_code
-    if isinstance(error, ImportError) and (package := (error.name or "").partition(".")[0]) not in ("", "rtspikes"):
-        name = DISTRIBUTIONS.get(package, package)
-        again = f"{sys.executable} -m pip install --force-reinstall {name}"
-        return f"the Python package {package!r} cannot be loaded ({error}); install it again: {again}", 1
+    if isinstance(error, ImportError) and (package := _culprit(error)) is not None:
+        again = f"{sys.executable} -m pip install --force-reinstall {DISTRIBUTIONS.get(package, package)}"
+        return f"the Python package {package!r} cannot be loaded ({_short(error)}); install it again: {again}", 1
     if isinstance(error, MemoryError):
         return f"not enough memory{_after(error)}; lower ring.seconds, or choose fewer channels", 1
     if isinstance(error, OSError):
         return _system_text(error)
+    if isinstance(error, RuntimeError) and "no locator available" in str(error):
+        return "there is no place for the compiled kernels; set NUMBA_CACHE_DIR to a folder that can be written to", 1
     if (zmq := sys.modules.get("zmq")) is not None and isinstance(error, zmq.ZMQError):
         return (
             f"ZeroMQ refused: {error}; close other programs that hold many connections, or report it",
@@ -91,7 +95,9 @@ def describe(error: BaseException) -> tuple[str | None, int]:
 
 
 def bug(error: BaseException, where: str = "") -> str:
-    """Return what to say about an error that nobody foresaw."""
+    """Return what to say about an error that nobody foresaw, or that came where nobody can answer it."""
+    if isinstance(error, RtspikesError):
+        return str(error)
     return (
         f"internal error{where}: {type(error).__name__}{_after(error)}; "
         f"run again with --debug for the traceback, and report it"
@@ -125,9 +131,23 @@ def leave_no_traceback(debug: bool) -> None:
     threading.excepthook, sys.unraisablehook = thread_ended, destructor_failed
 
 
+def _culprit(error: ImportError) -> str | None:
+    """Return the package whose import failed, None when it is rtspikes' own."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [error.name or "", *(str(frame.f_globals.get("__name__", "")) for frame in reversed(frames))]
+    packages = [module.partition(".")[0] for module in modules]
+    package = next((p for p in packages if p and p not in sys.stdlib_module_names), "rtspikes")
+    return None if package == "rtspikes" else package
+
+
 def _after(error: BaseException) -> str:
-    text = str(error)
+    text = _short(error)
     return f": {text}" if text else ""
+
+
+def _short(error: BaseException) -> str:
+    text = one_line(str(error))
+    return text if len(text) <= SHORT else f"{text[:SHORT]} …"
 
 
 def _system_text(error: OSError) -> tuple[str, int]:
@@ -156,7 +176,7 @@ def _usage_problem(error: UsageError) -> str:
         known = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts if name.startswith("-")]
         return f"unknown option {error.option_name!r}; {nearest(error.option_name, known)}"
     if isinstance(error, click.BadParameter) and error.param is not None:
-        name = error.param.get_error_hint(error.ctx).replace("'", "")
+        name = error.param.get_error_hint(error.ctx).strip("'[]").replace("'", "")
         if not isinstance(error, click.MissingParameter):
             return f"{name}{' ' if error.message.startswith('must ') else ': '}{_as_clause(error.message)}"
         choices = getattr(error.param.type, "choices", ())

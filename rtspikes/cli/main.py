@@ -6,6 +6,7 @@ Only the standard library is imported before `main` runs, so that a dependency t
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     0 done, 1 error of rtspikes or the computer, 2 usage or configuration, 3 source, 4 transport, 5 data, 130 Ctrl-C.
     """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # started without one
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a console without µ and σ must not end a run
@@ -27,8 +30,7 @@ def main(args: Sequence[str] | None = None) -> None:
         from rtspikes.cli.commands import cli
 
         code = int(cli.main(arguments, prog_name="rtspikes", standalone_mode=False) or 0)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BaseException as error:
         code = answer(error, debug)
     sys.exit(code)

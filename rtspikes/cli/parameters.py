@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -73,32 +74,23 @@ class PathTo(click.Path):
         if not str(value):
             self.fail("must be a path, got ''", param, ctx)
         if not os.path.lexists(path):
-            hint = nearest(path.name, _names(path.parent), all_if_none=False)
-            raise self._missing(f"{path}: no such file or folder{hint and f'; {hint}'}")
+            raise self._missing(f"{path}: no such file or folder{self._hint(path)}")
         return path
+
+    def _hint(self, path: Path) -> str:
+        """Return the name nearest to a missing one, or that with the suffix left out; nothing if none is near."""
+        suffixes = tuple(self._suffixes())
+        try:
+            stems = {name.rpartition(".")[0]: name for name in os.listdir(path.parent) if name.endswith(suffixes)}
+        except OSError:
+            return ""
+        stem = path.name.removesuffix(path.suffix) if path.suffix in suffixes else path.name
+        close = difflib.get_close_matches(stem, stems, n=1, cutoff=0.75)
+        return f"; did you mean {stems[close[0]]!r}?" if close else ""
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Offer what fits and the folders that may hold it."""
         return [CompletionItem(path) for path in paths(incomplete, tuple(self._suffixes()))]
-
-
-class Endpoint(click.ParamType):  # type: ignore[type-arg]
-    """The ZeroMQ address of an engine, anywhere."""
-
-    name = "endpoint"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the address; fail when none of its kind can exist."""
-        match = re.fullmatch(r"ipc://.+|tcp://(?:\[[0-9A-Za-z:.%]+\]|[^\s:/]+):([0-9]{1,5})", str(value))
-        if match is None or not 0 < int(match[1] or 1) < 65536:
-            self.fail(f"must be tcp://HOST:PORT or ipc://PATH, for example {DEFAULT_ENDPOINT}, got {value!r}", param, ctx)
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        """Offer the address that engines have unless told otherwise."""
-        return [CompletionItem(DEFAULT_ENDPOINT)] if DEFAULT_ENDPOINT.startswith(incomplete) else []
 
 
 class Source(click.ParamType):  # type: ignore[type-arg]
@@ -108,12 +100,12 @@ class Source(click.ParamType):  # type: ignore[type-arg]
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Offer schemes, then recordings."""
-        from rtspikes.cli.devices import schemes
+        from rtspikes.sources import known_schemes
 
         if incomplete.startswith("file:"):
             found = (f"file:{path}" for path in paths(incomplete.removeprefix("file:"), recordings()))
         else:
-            found = (f"{scheme}:" for scheme in schemes())
+            found = (f"{scheme}:" for scheme in known_schemes())
         return [CompletionItem(uri) for uri in found if uri.startswith(incomplete)]
 
 
@@ -123,14 +115,16 @@ class Setting(click.ParamType):  # type: ignore[type-arg]
     name = "setting"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Offer keys that fit, each with its `=`; a single one with its default, too."""
-        from rtspikes.config import documented_keys
+        """Offer keys that fit, each with its `=`; for a single one, what it chooses among, or its default."""
+        from rtspikes.config import Config, documented_keys
+        from rtspikes.rules import words
 
-        keys = {key: default for key, default, _ in documented_keys() if "[" not in key}
-        found = [f"{key}=" for key in keys if key.startswith(incomplete)]
+        defaults = {key: default for key, default, _ in documented_keys() if "[" not in key}
+        found = [f"{key}=" for key in defaults if key.startswith(incomplete)]
         key = found[0][:-1] if len(found) == 1 else incomplete.partition("=")[0]
-        if default := keys.get(key, ""):
-            found.append(f"{key}={default}")
+        if key in defaults and key != "session":
+            plain = [defaults[key]] if re.fullmatch(r"[-+.\w]+", defaults[key]) else []
+            found += [f"{key}={value}" for value in words(Config, key) or plain]
         return [CompletionItem(text) for text in found if text.startswith(incomplete)]
 
 
@@ -141,16 +135,19 @@ def recordings() -> tuple[str, ...]:
     return tuple(READERS)
 
 
+def configurations() -> tuple[str, ...]:
+    """Return the suffix of configurations."""
+    return (".toml",)
+
+
+def sessions() -> tuple[str, ...]:
+    """Return the suffix of sessions' folders."""
+    return (SESSION,)
+
+
 def recordings_and_sessions() -> tuple[str, ...]:
     """Return the suffixes of what `info` reads."""
     return (*recordings(), SESSION)
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def paths(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:

@@ -1,17 +1,36 @@
-"""How a run goes, on stderr: a bar on a terminal, a plain line per second otherwise."""
+"""How it goes, on stderr: a bar on a terminal, a plain line per second otherwise, and what is waited for."""
 
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
-import rich.progress
-from rich.console import Console
 
-from rtspikes.sources.settings import SourceSettings
-from rtspikes.types import StreamInfo
+if TYPE_CHECKING:
+    import rich.progress
+
+    from rtspikes.sources.settings import SourceSettings
+    from rtspikes.types import StreamInfo
+
+SLOW_S = 2.0
+"""What takes longer is announced."""
+
+
+@contextmanager
+def said_if_slow(text: str, unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Say `text` when the block has not ended after SLOW_S, unless `unless()` is true by then."""
+    timer = threading.Timer(SLOW_S, lambda: None if unless() else click.echo(text, err=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Progress:
@@ -27,6 +46,9 @@ class Progress:
     def __enter__(self) -> Self:
         """Draw the bar on a terminal."""
         if sys.stderr.isatty():
+            import rich.progress
+            from rich.console import Console
+
             columns = (rich.progress.BarColumn(20), rich.progress.TextColumn("{task.description}"))
             self._bar = rich.progress.Progress(*columns, console=Console(stderr=True))
             self._bar.start()

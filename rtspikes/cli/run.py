@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtspikes.cli.children import LogChild
+from rtspikes.cli.debug import debugging
 from rtspikes.cli.examples import examples
 from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings
-from rtspikes.cli.progress import Progress, samples_lost
+from rtspikes.cli.progress import Progress, said_if_slow, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
+from rtspikes.errors import ConfigError
 from rtspikes.subscribers.log.writer import check_free, session_path
 
 if TYPE_CHECKING:
@@ -65,13 +65,15 @@ def run(
         for key, default, description in documented_keys():
             click.echo(f"{key:28} {default:24} {description}")
         return 0
+    if config_path is not None and config_path.suffix.lower() in recordings():
+        raise ConfigError(f"run takes a configuration (TOML), got a recording; say: rtspikes replay {config_path}")
     return _run(config_path, overrides, {"uri": source} if source is not None else {}, **options)
 
 
 @examples("rtspikes replay recording.raw", "rtspikes replay recording.raw --speed max --log session1")
 @click.command()
 @click.argument("file", type=PathTo(recordings))
-@click.option("--config", "config_path", type=PathTo(lambda: (".toml",)), metavar="CONFIG.toml", help="Settings.")
+@click.option("--config", "config_path", type=PathTo(configurations, ConfigError), help="Settings (TOML).")
 @click.option(
     "--speed",
     type=Number(positive=True, words=("max",)),
@@ -114,13 +116,13 @@ def _run(
     if log_path is not None:
         log_path = session_path(log_path)
         check_free(log_path)
-    with _announced_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
+    with said_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
         from rtspikes.engine import Engine
     child: LogChild | None = None
     try:
         with Engine(config) as engine:
             if log_path is not None:
-                child = LogChild(engine.endpoint, log_path)
+                child = LogChild(engine.endpoint, log_path, debugging())
             with _signals(engine):
                 _supervise(engine, config, child, duration)
         logged = child.finish(config.publish.linger_s) if child else 0
@@ -179,17 +181,6 @@ def _signals(engine: Engine) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-@contextmanager
-def _announced_if_slow(text: str, after_s: float = 2.0) -> Iterator[None]:
-    timer = threading.Timer(after_s, lambda: click.echo(text, err=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def _summary(engine: Engine, log_path: Path | None) -> None:
     status = engine.status
     counts = status.get("counts", {})
@@ -204,4 +195,3 @@ def _summary(engine: Engine, log_path: Path | None) -> None:
     if log_path is not None:
         parts.append(f"log: {log_path}")
     click.echo("; ".join(parts))
-    sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,16 @@ import click
 import numpy as np
 
 from rtspikes.cli.examples import examples
-from rtspikes.cli.parameters import SESSION, OneOf, PathTo, recordings_and_sessions
-from rtspikes.errors import DataError
+from rtspikes.cli.parameters import OneOf, PathTo, recordings_and_sessions, sessions
+from rtspikes.errors import ConfigError, DataError, reason
 from rtspikes.sources.formats import open_recording
 from rtspikes.subscribers.log.export import FORMATS, export_session
+from rtspikes.subscribers.log.layout import SESSION_FILE
 from rtspikes.subscribers.log.reader import Session, read_session
+from rtspikes.subscribers.score import score_session
+
+MOST_SCORED = 500_000
+"""Spikes of a log up to which `info` compares it with its simulation's truth: that takes some seconds then."""
 
 
 @examples(
@@ -22,7 +29,7 @@ from rtspikes.subscribers.log.reader import Session, read_session
     "rtspikes export session1.rtspikes --to csv -o session1.csv",
 )
 @click.command()
-@click.argument("session", type=PathTo(lambda: (SESSION,)))
+@click.argument("session", type=PathTo(sessions))
 @click.option("--to", type=OneOf("format", list(FORMATS)), required=True, help="Format.")
 @click.option("-o", "output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
 def export(session: Path, to: str, output: Path) -> None:
@@ -30,11 +37,14 @@ def export(session: Path, to: str, output: Path) -> None:
 
     npz: arrays by field, with waveforms; csv: a line per spike, with its channel's label.
     """
+    if not output.name:
+        raise ConfigError(f"-o must be the name of a file, got {str(output)!r}")
     log = read_session(session)
     try:
-        export_session(log, to, output)
+        with _whole(session):
+            export_session(log, to, output)
     except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}") from None
+        raise DataError(f"cannot write {output}: {reason(error)}; choose another file with -o") from None
     click.echo(f"{len(log.spikes)} spikes written to {output}")
     for warning in _warnings(log):
         click.echo(f"rtspikes: {warning}", err=True)
@@ -46,13 +56,27 @@ def export(session: Path, to: str, output: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 def info(path: Path, as_json: bool) -> None:
     """Tell what a recording or a session log holds."""
-    facts = _session_facts(read_session(path)) if path.is_dir() else _recording_facts(path)
+    if path.is_dir():
+        with _whole(path):
+            facts = _session_facts(read_session(path))
+    else:
+        facts = _recording_facts(path)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     for key, value in facts.items():
         if not isinstance(value, dict):
             click.echo(f"{key.replace('_', ' '):20} {value}")
+
+
+@contextmanager
+def _whole(session: Path) -> Iterator[None]:
+    """Raise DataError when the block misses something that every session.json has."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{session / SESSION_FILE} is damaged: {what}") from None
 
 
 def _warnings(log: Session) -> list[str]:
@@ -87,8 +111,22 @@ def _session_facts(log: Session) -> dict[str, Any]:
         "samples_lost": int(log.gaps["lost"].sum()) if len(log.gaps) else 0,
         "messages_missed": log.missed,
         "torn_bytes": log.torn_bytes,
+        "observed_s": round(float(log.observed_s.max()), 6),
         "amplitudes": log.info["units"]["amplitude_uv"],
+        **_truth_facts(log),
         "info": log.info,
+    }
+
+
+def _truth_facts(log: Session) -> dict[str, Any]:
+    """Return how the log compares with the truth behind a simulated source; nothing for real signals."""
+    score = score_session(log) if len(log.spikes) <= MOST_SCORED else None
+    if score is None:
+        return {}
+    return {
+        "true_spikes": score.found + score.missed,
+        "recall": round(score.recall, 4),
+        "precision": round(score.precision, 4),
     }
 
 

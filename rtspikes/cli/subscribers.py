@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from rtspikes.cli.children import READY
 from rtspikes.cli.examples import examples
 from rtspikes.cli.parameters import Number, OneOf
+from rtspikes.cli.progress import said_if_slow
 from rtspikes.clock import LslClock
-from rtspikes.subscribers.listen import lines
+from rtspikes.errors import ConfigError
+from rtspikes.sources.truth import find_truth
+from rtspikes.subscribers.listen import lines, truth_lines
 from rtspikes.subscribers.log.writer import LOGGED_KINDS, check_free, record_session, session_path
+from rtspikes.subscribers.score import SCORED_KINDS, Scorer
 from rtspikes.wire.codec import KINDS
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
-from rtspikes.wire.subscribe import subscribe
+from rtspikes.wire.subscribe import Subscriber, subscribe
 
 LOG_HIGH_WATER_MARK = 100_000
 """Messages that a logger lets wait (most are a few kB): a disk that stalls for a minute costs memory, not data."""
+
+
+class Endpoint(click.ParamType):  # type: ignore[type-arg]
+    """The ZeroMQ address of an engine, anywhere."""
+
+    name = "endpoint"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address; fail when none of its kind can exist."""
+        match = re.fullmatch(r"ipc://.+|tcp://(?:\[[0-9A-Za-z:.%]+\]|[^\s:/]+):([0-9]{1,5})", str(value))
+        if match is None or not 0 < int(match[1] or 1) < 65536:
+            self.fail(
+                f"must be tcp://HOST:PORT or ipc://PATH, for example {DEFAULT_ENDPOINT}, got {value!r}", param, ctx
+            )
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer the address that engines have unless told otherwise."""
+        return [CompletionItem(DEFAULT_ENDPOINT)] if DEFAULT_ENDPOINT.startswith(incomplete) else []
 
 
 WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when no engine is there within S seconds.")
@@ -28,7 +55,7 @@ WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when 
 
 @examples(f"rtspikes listen {DEFAULT_ENDPOINT}", f"rtspikes listen {DEFAULT_ENDPOINT} --topic crossings --json")
 @click.command()
-@click.argument("endpoint", default=DEFAULT_ENDPOINT)
+@click.argument("endpoint", type=Endpoint(), default=DEFAULT_ENDPOINT)
 @click.option(
     "--topic",
     "kinds",
@@ -38,11 +65,17 @@ WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when 
     help=f"What to print: {', '.join(KINDS)} (repeatable) [default: spikes].",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON lines.")
+@click.option("--truth", is_flag=True, help="With a simulation: also print what is false, and what was missed.")
 @WAIT
-def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | None) -> None:
+def listen(endpoint: str, kinds: Sequence[str], as_json: bool, truth: bool, timeout: float | None) -> None:
     """Print spikes as they happen, until the engine ends."""
+    printed = kinds or ("spikes",)
+    received = (*printed, *SCORED_KINDS) if truth else printed
+    scorer: Scorer | None = None
+    session = ""
     with (
-        subscribe(endpoint, kinds=kinds or ("spikes",), connect_timeout_s=timeout) as subscriber,
+        subscribe(endpoint, kinds=received, connect_timeout_s=timeout) as subscriber,
+        _waiting_is_said(subscriber),
         open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as out,  # whole lines, also under python -u
     ):
         malformed = 0
@@ -53,17 +86,38 @@ def listen(endpoint: str, kinds: Sequence[str], as_json: bool, timeout: float | 
                     click.echo(f"rtspikes: {malformed} messages were not of the protocol and were left out", err=True)
                 for missed in batch.missed:
                     click.echo(f"rtspikes: missed {missed.count} {missed.kind} messages", err=True)
-                text = "\n".join(lines(batch, subscriber.info or {}, as_json)) if batch.kind in subscriber.kinds else ""
+                info = subscriber.info or {}
+                if truth and (scorer is None or session != batch.session):
+                    scorer, session = _scorer(info), batch.session
+                text = list(lines(batch, info, as_json)) if batch.kind in printed else []
+                if scorer is not None:
+                    text += truth_lines(*scorer.add(batch), info, as_json)
                 if text:
-                    out.write(text + "\n")
+                    out.write("\n".join(text) + "\n")
                     out.flush()
         except KeyboardInterrupt:
-            return
+            pass
+    if scorer is not None:
+        if subscriber.end is not None:
+            scorer.finish(int(subscriber.end["to_sample"]))
+        score = scorer.score
+        click.echo(
+            f"recall {score.recall:.3f} ({score.missed} of {score.found + score.missed} missed), "
+            f"precision {score.precision:.3f} ({score.false} of {score.hits + score.false} false)",
+            err=True,
+        )
+
+
+def _scorer(info: dict[str, Any]) -> Scorer:
+    uri = info["source"]["uri"]
+    if (truth := find_truth(uri)) is None:
+        raise ConfigError(f"--truth needs an engine whose source is a simulation, such as sim:60, got {uri}")
+    return Scorer(truth, info)
 
 
 @examples(f"rtspikes log {DEFAULT_ENDPOINT} session1")
 @click.command()
-@click.argument("endpoint")
+@click.argument("endpoint", type=Endpoint())
 @click.argument("path", type=click.Path(path_type=Path))
 @WAIT
 @click.option("--child", is_flag=True, hidden=True)
@@ -82,9 +136,12 @@ def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
     check_free(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN if child else stop)
     signal.signal(signal.SIGTERM, stop)
-    with subscribe(
-        endpoint, kinds=LOGGED_KINDS, connect_timeout_s=timeout, high_water_mark=LOG_HIGH_WATER_MARK
-    ) as subscriber:
+    with (
+        subscribe(
+            endpoint, kinds=LOGGED_KINDS, connect_timeout_s=timeout, high_water_mark=LOG_HIGH_WATER_MARK
+        ) as subscriber,
+        nullcontext() if child else _waiting_is_said(subscriber),
+    ):
         writer = record_session(
             subscriber, folder, LslClock(), lambda: stopped, lambda: click.echo(READY) if child else None
         )
@@ -94,3 +151,9 @@ def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
             if writer is None
             else f"{writer.spikes} spikes logged, {writer.missed} messages missed: {folder}"
         )
+
+
+def _waiting_is_said(subscriber: Subscriber) -> AbstractContextManager[None]:
+    """Let the person know what is waited for when no engine is there."""
+    text = f"waiting for an engine at {subscriber.endpoint}; start one with: rtspikes run --source URI"
+    return said_if_slow(text, unless=lambda: subscriber.info is not None)

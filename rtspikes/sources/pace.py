@@ -24,7 +24,7 @@ class Pace:
     def __init__(self, rate_hz: float, settings: SourceSettings, clock: Clock) -> None:
         speed = settings.speed
         if speed != "max" and not 0 < speed < 1e6:
-            raise ConfigError(f'source.speed must be "max" or a number > 0, got {speed:g}')
+            raise ConfigError(f'source.speed must be "max" or a number > 0 and < 1e6, got {speed:g}')
         self._per_s = None if speed == "max" else rate_hz * speed
         self._chunk = max(1, round(settings.chunk_ms * 1e-3 * rate_hz))
         self._clock = clock

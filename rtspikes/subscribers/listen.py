@@ -38,6 +38,20 @@ def lines(batch: Batch, info: dict[str, Any], as_json: bool) -> Iterator[str]:
             yield _event_text(batch.kind, event, float(info["rate_hz"]))
 
 
+def truth_lines(false: list[tuple[int, int]], missed: Any, info: dict[str, Any], as_json: bool) -> Iterator[str]:
+    """Yield a line per event that matches no true spike (sample, channel), and per true spike missed (TRUTH_DTYPE)."""
+    labels, rate_hz = info["channels"]["label"], float(info["rate_hz"])
+    found = [(sample, channel, "false", "no true spike within 1 ms") for sample, channel in false]
+    found += [
+        (int(row["sample"]), int(row["channel"]), "missed", f"{row['amplitude_uv']:.0f} µV, raw") for row in missed
+    ]
+    for sample, channel, kind, text in sorted(found):
+        if as_json:
+            yield json.dumps({"kind": kind, "sample": sample, "channel": channel, "label": labels[channel]})
+        else:
+            yield f"{sample / rate_hz:12.4f} s  {labels[channel]:>8}  {kind.upper()}: {text}"
+
+
 def _event_text(kind: str, event: dict[str, Any], rate_hz: float) -> str:
     if kind == "spikes":
         at = f"{event['sample'] / rate_hz:12.4f} s"

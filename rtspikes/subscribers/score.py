@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from rtspikes.protocols import Truth
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import Session
+from rtspikes.types import TRUTH_DTYPE
 from rtspikes.wire.subscribe import Batch
+
+SCORED_KINDS = ("spikes", "gaps")
 
 TOLERANCE_S = 1e-3
 """An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
+
+END = 2**62
 
 
 @dataclass(slots=True)
@@ -61,8 +66,9 @@ def score_session(session: Session) -> Score | None:
 class Scorer:
     """Takes an engine's batches in order and keeps the score.
 
-    True spikes of at least `truth.visible_uv` count as to be found. Smaller ones may be found, and so may those in and
-    after a gap. What is said is independent of how the events were cut into batches.
+    True spikes of at least `truth.visible_uv` count as to be found. Smaller ones may be found, and so may those that
+    could not be seen: in and after a gap, in messages that did not come, before the first message. What is said is
+    independent of how the events were cut into batches.
     """
 
     def __init__(self, truth: Truth, info: dict[str, Any]) -> None:
@@ -70,8 +76,9 @@ class Scorer:
         self._tolerance = round(TOLERANCE_S * info["rate_hz"])
         self._settling = int(info["settling_samples"])
         self._scored = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in info["channels"]["kind"]])
-        self._reached = int(info["first_sample"])
-        self._gaps: list[tuple[int, int]] = []
+        self._first = int(info["first_sample"])
+        self._reached: int | None = None
+        self._unseen: list[tuple[int, int]] = []
         self._electrodes: defaultdict[int, _Electrode] = defaultdict(lambda: _Electrode([], []))
         self.score = Score()
 
@@ -82,10 +89,16 @@ class Scorer:
         by it that were missed (TRUTH_DTYPE).
         """
         for gap in batch.gaps:
-            first = int(gap["sample"])
-            self._gaps.append((first - self._tolerance, first + int(gap["lost"]) + self._settling + self._tolerance))
+            self._not_seen(int(gap["sample"]), int(gap["sample"]) + int(gap["lost"]) + self._settling)
+        for missed in batch.missed:
+            if missed.kind == "spikes" and missed.from_sample is not None:
+                self._not_seen(missed.from_sample, missed.to_sample)
         if batch.kind != "spikes":
-            return [], np.zeros(0, self._truth.spikes(0, 0).dtype)
+            return [], np.zeros(0, TRUTH_DTYPE)
+        if self._reached is None:
+            self._reached = max(self._first, batch.from_sample - self._tolerance)
+            if batch.from_sample > self._first:
+                self._not_seen(self._first, batch.from_sample)
         for sample, channel in zip(batch.spikes["sample"].tolist(), batch.spikes["channel"].tolist(), strict=True):
             self._electrodes[channel].events.append((sample, False))
         return self._settle(batch.to_sample)
@@ -94,19 +107,23 @@ class Scorer:
         """Settle what is left when the engine has ended at `to_sample`."""
         return self._settle(to_sample + 3 * self._tolerance, last=to_sample - self._tolerance)
 
+    def _not_seen(self, first: int, end: int | None) -> None:
+        """Note that spikes in [first, end) could not be seen (end = None: to the end of the stream)."""
+        self._unseen.append((first - self._tolerance, END if end is None else end + self._tolerance))
+
     def _settle(self, to_sample: int, last: int | None = None) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
         limit = to_sample - self._tolerance
-        if limit <= self._reached:
-            return [], np.zeros(0, self._truth.spikes(0, 0).dtype)
+        if self._reached is None or limit <= self._reached:
+            return [], np.zeros(0, TRUTH_DTYPE)
         rows = self._truth.spikes(self._reached, limit)
         rows = rows[self._scored[rows["channel"]]]
         self._reached = limit
         wanted = rows["amplitude_uv"] >= self._truth.visible_uv
-        for first, end in self._gaps:
+        for first, end in self._unseen:
             wanted &= (rows["sample"] < first) | (rows["sample"] >= end)
         if last is not None:
             wanted &= rows["sample"] < last
-        self._gaps = [g for g in self._gaps if g[1] > limit]
+        self._unseen = [u for u in self._unseen if u[1] > limit]
         missed = np.zeros(len(rows), bool)
         samples, channels = rows["sample"].tolist(), rows["channel"].tolist()
         for i in range(len(rows)):

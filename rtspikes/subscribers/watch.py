@@ -89,7 +89,7 @@ class Watch:
         """Return the spikes per channel (channels,) of the last second."""
         counts = np.zeros(len(self.counts), np.int64)
         for _, spikes in self._recent:
-            fresh = spikes["sample"] > self.to_sample - RECENT_S * self.rate_hz
+            fresh = spikes["sample"] >= self.to_sample - RECENT_S * self.rate_hz
             np.add.at(counts, spikes["channel"][fresh], 1)
         return counts
 

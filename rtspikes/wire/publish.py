@@ -107,7 +107,7 @@ class Publisher:
             self.close(at_once=True)
             taken = "another engine may be running there: " if error.errno == zmq.EADDRINUSE else ""
             raise TransportError(
-                f"cannot publish on {self.endpoint}: {zmq.strerror(error.errno).lower()}; {taken}"
+                f"cannot publish on {self.endpoint}: {zmq.strerror(error.errno or 0).lower()}; {taken}"
                 f"choose another address, for example --publish tcp://127.0.0.1:0 (any free port)"
             ) from None
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)

@@ -126,7 +126,7 @@ class Subscriber:
         except zmq.ZMQError as error:
             self.__exit__(None, None, None)
             raise TransportError(
-                f"cannot connect to {self.endpoint!r}: {zmq.strerror(error.errno).lower()}; "
+                f"cannot connect to {self.endpoint!r}: {zmq.strerror(error.errno or 0).lower()}; "
                 f"an endpoint looks like {DEFAULT_ENDPOINT}"
             ) from None
         self._poller = zmq.Poller()

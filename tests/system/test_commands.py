@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import socket
-import subprocess
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,128 +218,13 @@ def test_a_loop_goes_on_counting_and_logs_its_seams(tmp_path: Path) -> None:
     assert session.waveforms[second].tobytes() == session.waveforms[first].tobytes()
 
 
-@dataclass
-class Place:
-    """A folder with a good recording, and a port that another program has."""
-
-    folder: Path
-    good: Path
-    port: int
-
-    def recording(self, name: str, **sidecar: Any) -> Path:
-        return write_recording(self.folder / name, simulate(2, 0.05)[0], **sidecar)
-
-    def cut(self, size: int) -> Path:
-        path = self.recording(f"cut{size}")
-        path.write_bytes(path.read_bytes()[:size])
-        return path
-
-    def without_sidecar(self) -> Path:
-        path = self.recording("alone")
-        path.with_suffix(".json").unlink()
-        return path
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("errors")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield Place(folder, write_recording(folder / "good", simulate(2, 0.2)[0]), taken.getsockname()[1])
-
-
-def replay(path: Callable[[Place], Path], *options: object) -> Callable[[Place], list[object]]:
-    return lambda p: ["replay", path(p), "--speed", "max", *ANY_PORT, *options]
-
-
-def good(*options: object) -> Callable[[Place], list[object]]:
-    return replay(lambda p: p.good, *options)
-
-
-WRONG: dict[str, tuple[int, Callable[[Place], list[object]], str]] = {
-    "missing file": (5, replay(lambda p: p.folder / "none.raw"), "none.raw"),
-    "unknown suffix": (5, replay(lambda p: p.folder / "none.xyz"), ".xyz"),
-    "empty file": (5, replay(lambda p: p.cut(0)), "empty"),
-    "file torn inside a frame": (5, replay(lambda p: p.cut(3999)), "3999"),
-    "file cut between frames": (5, replay(lambda p: p.cut(2000)), "500"),
-    "missing sidecar": (5, replay(lambda p: p.without_sidecar()), "alone.json"),
-    "contradicting sidecar": (5, replay(lambda p: p.recording("bad", n_samples=7)), "7"),
-    "zero channels": (5, replay(lambda p: p.recording("zero", n_channels=0, channel_ids=[])), "n_channels"),
-    "two channels of one name": (5, replay(lambda p: p.recording("twins", channel_ids=["A", "A"])), "'A'"),
-    "absurd rate": (5, replay(lambda p: p.recording("fast", sampling_rate_hz=1e15)), "sampling_rate_hz"),
-    "unknown key": (2, good("--set", "detect.treshold=4"), "did you mean 'detect.threshold'?"),
-    "wrong value": (2, good("--set", "detect.threshold=-4"), "-4"),
-    "wrong type": (2, good("--set", 'detect.threshold="high"'), "high"),
-    "wrong speed": (2, good("--speed", "fast"), "fast"),
-    "start that is no number": (2, good("--start", "nan"), "nan"),
-    "stop without end": (2, good("--stop", "inf"), "inf"),
-    "stop after the end": (2, good("--stop", 9), "0.2 s"),
-    "snippet that is no number": (2, good("--set", "detect.snippet_ms=[nan, 1]"), "nan"),
-    "bad selector": (2, good("--set", 'channels=[{select="Q*", enabled=false}]'), "Q*"),
-    "unknown command": (2, lambda p: ["reply"], "did you mean 'replay'?"),
-    "unknown option": (2, good("--sped", 1), "--speed"),
-    "missing configuration": (2, lambda p: ["run", p.folder / "no.toml"], "no.toml"),
-    "no source": (2, lambda p: ["run"], "--source"),
-    "unknown scheme": (2, lambda p: ["run", "--source", "filed:x"], "did you mean 'file'?"),
-    "endpoint for everybody": (2, good("--publish", "tcp://0.0.0.0:0"), "0.0.0.0"),
-    "endpoint of another computer": (2, good("--publish", "tcp://192.0.2.1:5570"), "192.0.2.1"),
-    "port that is none": (2, good("--publish", "tcp://127.0.0.1:99999"), "99999"),
-    "port in use": (
-        4,
-        lambda p: [*good()(p), "--publish", f"tcp://127.0.0.1:{p.port}"],
-        "in use",
-    ),
-    "log under a file": (2, lambda p: [*good()(p), "--log", p.good / "s"], "good.raw"),
-    "listen without an engine": (
-        4,
-        lambda p: ["listen", f"tcp://127.0.0.1:{p.port}", "--timeout", 0.1],
-        "no engine",
-    ),
-    "listen to no endpoint": (4, lambda p: ["listen", "somewhere"], "somewhere"),
-    "listen to an unknown topic": (2, lambda p: ["listen", "--topic", "spike"], "spike"),
-    "log without an engine": (
-        4,
-        lambda p: ["log", f"tcp://127.0.0.1:{p.port}", p.folder / "l", "--timeout", 0.1],
-        "no engine",
-    ),
-    "export of no session": (5, lambda p: ["export", p.folder, "--to", "csv", "-o", p.folder / "x"], "session"),
-    "info of nothing": (5, lambda p: ["info", p.folder / "none.raw"], "none.raw"),
-}
-
-
-Outcome = Future[subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def outcomes(place: Place) -> Iterator[dict[str, Outcome]]:
-    """Run all of WRONG, one process per core at a time."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {case: pool.submit(run_to_end, *arguments(place)) for case, (_, arguments, _) in WRONG.items()}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_errors_are_one_line_and_have_their_exit_code(case: str, outcomes: dict[str, Outcome]) -> None:
-    code, _, text = WRONG[case]
-    done = outcomes[case].result()
-    progress = ("publishing on", "compiling the kernels")
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(progress)]
-    assert "Traceback" not in done.stderr
-    assert done.returncode == code, done.stderr
-    assert len(lines) == 1
-    assert lines[0].startswith("rtspikes: ")
-    assert text in lines[0]
-    assert not done.stdout
-
-
 @pytest.mark.parametrize("command", ["replay", "log"])
-def test_an_existing_log_is_refused_and_left_as_it_is(command: str, place: Place) -> None:
-    taken = place.folder / f"{command}.rtspikes"
+def test_an_existing_log_is_refused_and_left_as_it_is(command: str, tmp_path: Path) -> None:
+    taken = tmp_path / "taken.rtspikes"
     taken.mkdir()
     (taken / "session.json").write_text("precious")
-    where = {
-        "replay": [place.good, *ANY_PORT, "--log", place.folder / command],
-        "log": [f"tcp://127.0.0.1:{place.port}", taken],
-    }
+    recording = write_recording(tmp_path / "rec", simulate(1, 0.1)[0])
+    where = {"replay": [recording, *ANY_PORT, "--log", tmp_path / "taken"], "log": ["tcp://127.0.0.1:1", taken]}
     done = run_to_end(command, *where[command])
     assert done.returncode == 2
     assert "never overwritten" in done.stderr

@@ -117,3 +117,12 @@ def test_wrong_options_are_one_line(arguments: list[str], code: int, text: str, 
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("rtspikes: ")
     assert text in done.stderr
+
+
+def test_files_named_like_pythons_own_modules_do_no_harm(tmp_path: Path) -> None:
+    for name in ("signal", "json", "subprocess"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported from the current folder')")
+    command_line = [sys.executable, "-P", "-m", "rtspikes", "demo", "--seconds", "2"]  # as the installed script does
+    done = subprocess.run(command_line, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    assert "recall" in done.stdout

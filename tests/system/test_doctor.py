@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtspikes.cli.doctor import CHECKS
+from rtspikes.cli.doctor.command import CHECKS
 from tests.system.processes import Running
 from tests.system.processes import rtspikes as run_to_end
 

@@ -244,8 +244,9 @@ def test_times_count_from_the_first_sample_of_the_first_pull(holes: dict[int, in
 
 
 def test_an_exception_in_a_thread_ends_the_run_with_its_message() -> None:
-    with pytest.raises(rtspikes.SourceError, match="the cable was pulled"):
+    with pytest.raises(rtspikes.SourceError, match="the cable was pulled") as caught:
         run(FailingSource(stream_info(5), SAMPLES, [500]), config())
+    assert caught.value.__cause__ is not None  # whose traceback `--debug` shows
 
 
 @pytest.mark.parametrize("n", [1, 2, 30, 9999, 10000, 10001])

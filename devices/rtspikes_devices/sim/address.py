@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 import urllib.parse
 from dataclasses import dataclass
 
@@ -45,7 +47,7 @@ class Simulation:
         )
         for name, holds, rule in rules:
             if not holds:
-                raise ConfigError(f"sim: {name} must be {rule}, got {getattr(self, name)!r}")
+                raise ConfigError(f"sim: {name} must be {rule}, got {reprlib.repr(getattr(self, name))}")
 
 
 def parse_address(address: str) -> Simulation:
@@ -56,22 +58,21 @@ def parse_address(address: str) -> Simulation:
     for part in filter(None, query.split("&")):
         name, _, text = part.partition("=")
         if name not in readers:
-            raise ConfigError(f"sim: unknown parameter {name!r}; {nearest(name, readers)}")
+            raise ConfigError(f"sim: unknown parameter {reprlib.repr(name)}; {nearest(name, readers)}")
         values[name] = readers[name](name, urllib.parse.unquote(text))
     return Simulation(**values)  # type: ignore[arg-type]
 
 
 def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"sim: {name} must be a number, got {text!r}") from None
+    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text[:64]):
+        raise ConfigError(f"sim: {name} must be a number, got {reprlib.repr(text)}")
+    return float(text[:64])
 
 
 def _whole(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"sim: {name} must be a whole number, got {text!r}")
-    return int(text[:32])
+    if not re.fullmatch(r"[0-9]{1,32}", text):
+        raise ConfigError(f"sim: {name} must be a whole number 0 … 4294967295, got {reprlib.repr(text)}")
+    return int(text)
 
 
 def _text(name: str, text: str) -> str:
@@ -80,7 +81,7 @@ def _text(name: str, text: str) -> str:
 
 def _switch(name: str, text: str) -> bool:
     if text not in ("0", "1", "true", "false", ""):
-        raise ConfigError(f"sim: {name} must be 1 or 0, got {text!r}")
+        raise ConfigError(f"sim: {name} must be 1 or 0, got {reprlib.repr(text)}")
     return text not in ("0", "false")
 
 

@@ -41,7 +41,7 @@ SMALLEST_UV = 2.0
 """Amplitude below which a neuron is not seen by an electrode."""
 
 ENVELOPE_MS = 3000
-_NEURONS, _AMPLITUDE, _PLACE, _RATE, _DELAY, _BURSTS, _FIRING, _BROKEN, _SIZE = range(9)
+_NEURONS, _AMPLITUDE, _PLACE, _RATE, _DELAY, _BURSTS, _FIRING, _BROKEN, _SIZE, _STIMULUS = range(10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class Neurons:
                 wells.append(self.wells.index(channel.well))
         self.n = len(places)
         self.well = np.array(wells, np.int64)
-        self.offsets, self.channels, self.amplitudes_uv = _footprints(electrodes, places, mains)
+        homes = [self.wells[w] for w in wells]
+        self.offsets, self.channels, self.amplitudes_uv = _footprints(electrodes, places, mains, homes)
         rates = [lognormal(key(seed, _RATE), 2 * i, 0.3, 1.0) for i in range(self.n)]
         self.background = np.minimum(np.array(rates), 5.0) / BIN_HZ
         vigour = [lognormal(key(seed, _RATE), 2 * i + 1, 1.0, 0.3) for i in range(self.n)]
@@ -95,16 +96,17 @@ def _count(seed: int, position: int, pitch_um: float) -> int:
 
 
 def _footprints(
-    electrodes: list[ChannelInfo], places: list[tuple[float, float]], mains: list[float]
+    electrodes: list[ChannelInfo], places: list[tuple[float, float]], mains: list[float], homes: list[str | None]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return (offsets, channels, amplitudes) of what the electrodes see of each neuron; the nearest sees `mains`."""
+    """Return (offsets, channels, amplitudes) of what its well's electrodes see of each neuron; the nearest, `mains`."""
     at = np.array([(c.x_um or 0.0, c.y_um or 0.0) for c in electrodes])
     positions = np.array([c.position for c in electrodes], np.int64)
     offsets, channels, amplitudes = [0], [], []
-    for place, main in zip(places, mains, strict=True):
+    well = np.array([c.well or "" for c in electrodes])
+    for place, main, home in zip(places, mains, homes, strict=True):
         away = np.sqrt(((at - place) ** 2).sum(axis=1))
         seen = np.floor(main * np.exp((away.min() - away) / DECAY_UM) * 64 + 0.5) / 64
-        near = np.flatnonzero(seen >= SMALLEST_UV)
+        near = np.flatnonzero((seen >= SMALLEST_UV) & (well == (home or "")))
         channels.append(positions[near])
         amplitudes.append(seen[near])
         offsets.append(offsets[-1] + len(near))
@@ -118,9 +120,10 @@ def _footprints(
 class Schedule:
     """The network bursts of all wells, made as far as they are asked for; old ones are forgotten."""
 
-    def __init__(self, simulation: Simulation, n_wells: int) -> None:
+    def __init__(self, simulation: Simulation, layout: Layout, wells: list[str | None]) -> None:
         self._simulation = simulation
-        self._n_wells = n_wells
+        self._n_wells = len(wells)
+        self._stimulated_well = wells.index(stimulated_channel(simulation, layout).well)
         self._restart()
 
     def _restart(self) -> None:
@@ -142,8 +145,7 @@ class Schedule:
                 self._next[well] = onset + self._interval(well, number + 1, onset)
         for stimulus_ms in stimuli_ms(self._simulation, self._stimuli, end_ms):
             self._stimuli += 1
-            for well in range(self._n_wells):
-                self._add(stimulus_ms + 8, well, 2**31 + self._stimuli, evoked=True)
+            self._add(stimulus_ms + 8, self._stimulated_well, 2**31 + self._stimuli, evoked=True)
         self._bursts = [b for b in self._bursts if b.onset_ms >= first_ms]
         self._forgotten_ms = first_ms
         return sorted((b for b in self._bursts if b.onset_ms < end_ms), key=lambda b: (b.well, b.onset_ms, b.number))
@@ -161,6 +163,12 @@ class Schedule:
     def _add(self, onset_ms: int, well: int, number: int, evoked: bool) -> None:
         size = 8 if evoked else 10 + int(14 * uniform(key(self._simulation.seed, _SIZE, well), number))
         self._bursts.append(Burst(onset_ms, well, size, onset_ms >= self._simulation.onset * BIN_HZ, number))
+
+
+def stimulated_channel(simulation: Simulation, layout: Layout) -> ChannelInfo:
+    """Return the electrode that stimulates, where a scenario has stimuli."""
+    electrodes = [c for c in layout.channels if c.kind == "electrode"]
+    return electrodes[int(uniform(key(simulation.seed, _STIMULUS), 0) * len(electrodes))]
 
 
 def stimuli_ms(simulation: Simulation, skip: int, end_ms: int) -> list[int]:
@@ -187,7 +195,7 @@ class Culture:
     def __init__(self, simulation: Simulation, layout: Layout) -> None:
         self.simulation = simulation
         self.neurons = Neurons(simulation, layout)
-        self.schedule = Schedule(simulation, len(self.neurons.wells))
+        self.schedule = Schedule(simulation, layout, self.neurons.wells)
         self._firing_key = key(simulation.seed, _FIRING)
         self._recruit_key = key(simulation.seed, _DELAY, 1)
         self._figures = np.array([_figures("baseline"), _figures(simulation.scenario)])

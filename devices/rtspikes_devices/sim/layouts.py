@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 
 from rtspikes.errors import ConfigError
@@ -39,16 +40,16 @@ def make_layout(name: str, pitch_um: float | None = None) -> Layout:
     if name in ("60", "64"):
         pitch = pitch_um or SPARSE_UM
         return Layout(_mcs(pitch, corners=name == "64"), pitch)
-    if match := re.fullmatch(r"wells:(\d{1,3})x(\d{1,4})", name):
+    if match := re.fullmatch(r"wells:([0-9]{1,3})x([0-9]{1,4})", name):
         return _plate(int(match[1]), int(match[2]), pitch_um or WELL_UM)
-    if match := re.fullmatch(r"(\d{1,5})x(\d{1,5})", name):
+    if match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", name):
         return _grid(int(match[1]), int(match[2]), int(match[1]) * int(match[2]), pitch_um or DENSE_UM, "{0}-{1}")
-    if re.fullmatch(r"\d{1,6}", name):
+    if re.fullmatch(r"[0-9]{1,6}", name):
         n = int(name)
         return _grid(math.isqrt(max(n - 1, 0)) + 1, n, n, pitch_um or SPARSE_UM, "E{2}")
     raise ConfigError(
         f"sim: the layout must be 60, 64, COLUMNSxROWS such as 64x64, wells:24x16, or a number of electrodes, "
-        f"got {name!r}"
+        f"got {reprlib.repr(name)}"
     )
 
 
@@ -80,7 +81,7 @@ def _plate(wells: int, per_well: int, pitch_um: float) -> Layout:
         raise ConfigError(f"sim: a plate must have one of {', '.join(map(str, PLATES))} wells, got {wells}")
     _check_count(wells * per_well)
     side = math.isqrt(max(per_well - 1, 0)) + 1
-    columns = PLATES[wells][0]
+    columns, between = PLATES[wells][0], "" if side < 10 else "-"
     apart_um = pitch_um * (side + 3)
     channels: list[ChannelInfo] = []
     for well in range(wells):
@@ -89,7 +90,7 @@ def _plate(wells: int, per_well: int, pitch_um: float) -> Layout:
         for i in range(per_well):
             column, row = i % side, i // side
             place = (corner[0] + column * pitch_um, corner[1] + row * pitch_um)
-            channels.append(_channel(f"{name}_{column + 1}{row + 1}", len(channels), place, well=name))
+            channels.append(_channel(f"{name}_{column + 1}{between}{row + 1}", len(channels), place, well=name))
     return Layout(tuple(channels), pitch_um)
 
 

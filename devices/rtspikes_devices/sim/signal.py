@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtspikes.types import Samples
 from rtspikes_devices.sim.address import Simulation
-from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels
+from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels, stimulated_channel
 from rtspikes_devices.sim.draws import QUANTILES, key, mix, normal_quantiles, quantised, uniform
 from rtspikes_devices.sim.kernels import add_spikes, synthesize
 from rtspikes_devices.sim.layouts import GAIN_UV, Layout
@@ -41,7 +41,7 @@ STORM_FACTOR = 12.0
 OPEN_HUM_UV, OPEN_NOISE = 400.0, 6.0
 """An electrode without contact: its hum, and the factor on its noise."""
 
-_SHAPE, _HUM, _COMMON, _NOISE, _FIELD, _STIMULUS, _STORMY = range(100, 107)
+_SHAPE, _HUM, _COMMON, _NOISE, _FIELD, _STORMY = range(100, 106)
 _TURN = 4096
 _COURSE_MS = 1500
 
@@ -103,7 +103,7 @@ class Signal:
     def _artifact_uv(self) -> NDArray[np.float64]:
         """Return the artifact's size (µV) on each channel, by its distance from the electrode that stimulates."""
         channels = self._layout.channels
-        chosen = channels[int(uniform(key(self._simulation.seed, _STIMULUS), 0) * len(channels))]
+        chosen = stimulated_channel(self._simulation, self._layout)
         away = [math.hypot((c.x_um or 0) - (chosen.x_um or 0), (c.y_um or 0) - (chosen.y_um or 0)) for c in channels]
         size = np.array([ARTIFACT_UV / (1 + d / ARTIFACT_UM) for d in away])
         size[[c.well != chosen.well for c in channels]] = 0
@@ -115,7 +115,7 @@ class Signal:
         self._sine = quantised(np.array([math.sin(t) for t in turn]))
         course = [(k / 60) * math.exp(1 - k / 60) for k in range(_COURSE_MS)]
         self._course = -quantised(np.array(course))
-        self._fields_schedule = Schedule(self._simulation, len(self._culture.neurons.wells))
+        self._fields_schedule = Schedule(self._simulation, self._layout, self._culture.neurons.wells)
         phase = round(self._rate * 200e-6)
         after = [0.3 * math.exp(-k / (2e-3 * self._rate)) for k in range(round(self._rate * 20e-3))]
         self._pulse = quantised(np.array([1.0] * phase + [-1.0] * phase + after))

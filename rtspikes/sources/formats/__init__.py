@@ -29,7 +29,5 @@ def open_recording(path: Path, uv_per_unit: float | None = None) -> Recording:
     """Open a recording by its suffix; raise DataError when it is missing, damaged or of an unknown format."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(
-            f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {', '.join(READERS)}"
-        )
+        raise DataError(f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {', '.join(READERS)}")
     return reader(path, uv_per_unit)

@@ -82,7 +82,9 @@ class RawRecording:
                 destination[:] = source
 
     def _wrong(self, key: str, rule: str, value: object) -> DataError:
-        return DataError(f"{self._sidecar_path}: {key} must be {rule}, got {'nothing' if value is None else repr(value)}")
+        return DataError(
+            f"{self._sidecar_path}: {key} must be {rule}, got {'nothing' if value is None else repr(value)}"
+        )
 
     def _sidecar(self) -> dict[str, Any]:
         try:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rtspikes.cli import checks
-from rtspikes.cli.checks import Finding, ProbeError, run_check
+from rtspikes.cli.doctor import checks
+from rtspikes.cli.doctor.checks import Finding, ProbeError, run_check
 from rtspikes.errors import ConfigError
 
 LOADED = {"load_s": 0.9, "compiled": 0, "cache": "/c", "cpu": "znver5", "vectors": "avx512f"}

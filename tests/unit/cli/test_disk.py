@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rtspikes.cli import disk
-from rtspikes.cli.checks import Finding
+from rtspikes.cli.doctor import disk
+from rtspikes.cli.doctor.checks import Finding
 
 
 def test_a_disk_is_measured_and_nothing_stays_on_it(tmp_path: Path) -> None:

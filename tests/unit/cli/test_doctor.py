@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from rtspikes.cli import doctor
-from rtspikes.cli.checks import Finding
+from rtspikes.cli.doctor import command as doctor
+from rtspikes.cli.doctor.checks import Finding
 
 GOOD = Finding("Good", "ok", "as it should be", "", {"size_mib": 3})
 MEDIOCRE = Finding("Mediocre", "warn", "not quite", "mend it")

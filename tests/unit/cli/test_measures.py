@@ -11,8 +11,8 @@ import pytest
 import zmq
 from numpy.typing import NDArray
 
-from rtspikes.cli import measures
-from rtspikes.cli.checks import Finding
+from rtspikes.cli.doctor import measures
+from rtspikes.cli.doctor.checks import Finding
 
 
 def fits(finding: Finding, level: str) -> bool:

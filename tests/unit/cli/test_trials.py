@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtspikes.cli import trials
-from rtspikes.cli.checks import Figures
+from rtspikes.cli.doctor import trials
+from rtspikes.cli.doctor.checks import Figures
 
 TRUTH = np.array([(100, 0), (200, 1), (300, 0)])
 

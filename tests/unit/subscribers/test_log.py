@@ -27,6 +27,8 @@ from rtspikes.wire.subscribe import Batch, Missed
 INFO: dict[str, Any] = {
     "session": "s1",
     "first_sample": 0,
+    "settling_samples": 100,
+    "enabled": [True, True],
     "rate_hz": 1000.0,
     "snippet_samples": [1, 2],
     "channels": {"label": ["E1", "E2", "µ3"]},

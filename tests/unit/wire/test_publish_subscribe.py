@@ -350,7 +350,7 @@ def test_a_subscriber_refuses_unknown_kinds_and_addresses() -> None:
     ],
 )  # fmt: skip
 def test_addresses_that_others_can_reach_are_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigError, match=r"publish\.endpoint must (be on this computer|have a port|be tcp://)") as caught:
+    with pytest.raises(ConfigError, match=r"publish\.endpoint must (be|have) ") as caught:
         Publisher(PublishSettings(endpoint=endpoint), True, lambda: False)
     assert repr(endpoint) in str(caught.value)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from rtspikes.cli import checks, disk, measures, trials
-from rtspikes.cli.checks import Figures, Finding, run_check
-from rtspikes.cli.commands import DEBUG
+from rtspikes.cli.debug import debugging
+from rtspikes.cli.doctor import checks, disk, measures, trials
+from rtspikes.cli.doctor.checks import Figures, Finding, run_check
 from rtspikes.cli.examples import examples
 from rtspikes.version import __version__
 
@@ -61,7 +61,7 @@ def doctor(path: Path, as_json: bool) -> int:
     fails; warnings do not count.
     """
     found = []
-    for finding in findings(path, debug=click.get_current_context().meta.get(DEBUG, False)):
+    for finding in findings(path, debug=debugging()):
         found.append(finding)
         if not as_json:
             click.echo(line(finding))

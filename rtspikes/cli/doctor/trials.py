@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.cli.checks import Figures, Finding, judged
+from rtspikes.cli.doctor.checks import Figures, Finding, judged
 from rtspikes.clock import LslClock
 from rtspikes.config import Config
 from rtspikes.errors import SourceError

@@ -12,7 +12,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from rtspikes.cli.checks import Figures, Finding, judged
+from rtspikes.cli.doctor.checks import Figures, Finding, judged
 from rtspikes.clock import Clock, LslClock
 from rtspikes.config import RingSettings
 from rtspikes.errors import TransportError

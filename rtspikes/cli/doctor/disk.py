@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.cli.checks import Figures, Finding, judged
+from rtspikes.cli.doctor.checks import Figures, Finding, judged
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
 from rtspikes.subscribers.log.writer import FLUSH_S

@@ -1,0 +1,1 @@
+"""`doctor`: its command, and its checks by what they look at."""

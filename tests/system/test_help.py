@@ -1,0 +1,116 @@
+"""Every command's help says what it is for and has examples, and each line of them works as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import pytest
+
+from rtspikes.cli.commands import cli
+from rtspikes.wire.settings import DEFAULT_ENDPOINT
+from tests.simulated import simulate, write_recording
+from tests.system.processes import Running, rtspikes
+
+ANY_PORT = ("--publish", "tcp://127.0.0.1:0")
+
+SHORTER = {"--publish": ANY_PORT[1], "--duration": "1", "--seconds": "3"}
+"""Options that are added to an example whose command has them: a free port, and not longer than it takes to see."""
+
+GOOD_CODES = {"doctor": (0, 1)}
+"""Exit codes of the commands that judge this computer; all others end with 0."""
+
+CONTEXT = click.Context(cli, info_name="rtspikes")
+
+
+def commands() -> dict[str, click.Command]:
+    """Return every command there is."""
+    found = {name: cli.get_command(CONTEXT, name) for name in cli.list_commands(CONTEXT)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def help_of(command: click.Command, name: str) -> str:
+    return command.get_help(click.Context(command, parent=CONTEXT, info_name=name))
+
+
+def examples_in(text: str) -> list[str]:
+    """Return the lines below "Examples:", up to the next blank one."""
+    block = re.search(r"^ *Examples:\n((?: +\S.*\n)+)", text, re.MULTILINE)
+    return [line.strip() for line in block[1].splitlines()] if block else []
+
+
+EXAMPLES = {line: name for name, command in commands().items() for line in examples_in(help_of(command, name))}
+EXAMPLES |= {line: line.split()[1] for line in examples_in(cli.get_help(CONTEXT))}
+
+
+@pytest.mark.parametrize("name", commands())
+def test_help_says_what_the_command_is_for_and_has_examples_of_it(name: str) -> None:
+    text = help_of(commands()[name], name)
+    purpose = text.split("\n\n")[1]
+    assert re.fullmatch(r" +[A-Z](.|\n)+\.", purpose)
+    lines = examples_in(text)
+    assert 1 <= len(lines) <= 3
+    assert all(line.startswith(f"rtspikes {name}") for line in lines)
+
+
+def test_the_list_of_commands_says_what_each_is_for() -> None:
+    block = rtspikes("--help").stdout.partition("Commands:\n")[2].partition("\n\n")[0]
+    listed = re.findall(r"^  (\S+) +(\S(?:.|\n {4,})+)", block, re.MULTILINE)
+    assert [name for name, _ in listed] == list(commands())
+    assert [name for name, text in listed if not text.endswith(".") or text.endswith("...")] == []
+
+
+def test_rtspikes_alone_shows_its_help() -> None:
+    alone = rtspikes()
+    assert (alone.returncode, alone.stderr) == (0, "")
+    assert alone.stdout == rtspikes("--help").stdout
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the log of a short replay."""
+    folder = tmp_path_factory.mktemp("session")
+    recording = write_recording(folder / "recording", simulate(2, 1.0)[0])
+    done = rtspikes("replay", recording, "--speed", "max", *ANY_PORT, "--log", folder / "session1")
+    assert done.returncode == 0, done.stderr
+    return folder / "session1.rtspikes"
+
+
+PREPARE: dict[str, Callable[[Path, Path], object]] = {
+    ".raw": lambda path, session: write_recording(path, simulate(2, 1.0)[0]),
+    ".rtspikes": lambda path, session: shutil.copytree(session, path),
+    ".toml": lambda path, session: path.write_text('[source]\nuri = "sim:60?seconds=1"\n'),
+}
+"""Suffix of a path in an example → what puts something there."""
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_examples_work_as_they_stand(line: str, session: Path, tmp_path: Path) -> None:
+    name = EXAMPLES[line]
+    words = shlex.split(line)[1:]
+    for word in words:
+        path = Path(word.removeprefix("file:"))
+        if path.suffix in PREPARE:
+            PREPARE[path.suffix](tmp_path / path, session)
+    for parameter in commands()[name].params:
+        for option in set(parameter.opts) & set(SHORTER):
+            words += [option, SHORTER[option]]
+    with ExitStack() as engines:
+        if DEFAULT_ENDPOINT in words:
+            engine = engines.enter_context(running_engine(tmp_path))
+            words = [engine.endpoint() if word == DEFAULT_ENDPOINT else word for word in words]
+        done = rtspikes(*words, cwd=tmp_path)
+    assert done.returncode in GOOD_CODES.get(name, (0,)), done.stderr
+    assert done.stdout
+    assert "rtspikes:" not in done.stderr
+
+
+def running_engine(folder: Path) -> Running:
+    """Start an engine that waits for its first subscriber and then ends by itself."""
+    recording = write_recording(folder / "engine", simulate(2, 1.0)[0])
+    return Running("replay", recording, "--wait-subscribers", 1, *ANY_PORT)
