@@ -64,9 +64,9 @@ def parse_address(address: str) -> Simulation:
 
 
 def _number(name: str, text: str) -> float:
-    if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text[:64]):
+    if len(text) > 64 or not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
         raise ConfigError(f"sim: {name} must be a number, got {reprlib.repr(text)}")
-    return float(text[:64])
+    return float(text)
 
 
 def _whole(name: str, text: str) -> int:

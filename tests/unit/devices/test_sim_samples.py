@@ -263,6 +263,29 @@ def test_an_artifact_saturates_around_its_electrode_and_never_wraps() -> None:
     assert np.abs(samples[:at].astype(int)).max() < 5000
 
 
+def test_an_artifact_stays_in_its_well() -> None:
+    uv, info = microvolts("wells:6x16?scenario=artifact&seconds=1.01")
+    wells = np.array([c.well for c in info.channels])
+    heights = {well: np.abs(uv[RATE : RATE + 8, wells == well]).max() for well in np.unique(wells)}
+    assert sorted(height > 5000 for height in heights.values()) == [False] * 5 + [True]
+    assert sorted(heights.values())[-2] < 500
+
+
+def test_each_well_has_the_fields_of_its_own_bursts() -> None:
+    address = "wells:6x16?noise=0&seconds=20"
+    uv, info = microvolts(address)
+    rows, wells = true_spikes(address, 0, 20), np.array([c.well for c in info.channels])
+    slow = uv.reshape(-1, RATE // 50, 96).mean(axis=1)  # 20 ms, a period of the hum
+    fields = np.array([slow[:, wells == w].mean(axis=1) for w in np.unique(wells)])
+    fields -= np.median(fields, axis=0)  # what wells share
+    spikes = np.array(
+        [np.histogram(rows["sample"][wells[rows["channel"]] == w], 1000, (0, 20 * RATE))[0] for w in np.unique(wells)]
+    )
+    together = np.corrcoef(fields, spikes)[:6, 6:]
+    assert together.diagonal().max() < -0.6
+    assert together[~np.eye(6, dtype=bool)].min() > -0.4
+
+
 def test_the_reference_is_never_stimulated() -> None:
     samples, _ = pulled("60?scenario=artifact&seconds=1.01&seed=85")
     heights = samples[RATE + 80 : RATE + 100].astype(int).mean(axis=0)
