@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,70 +11,15 @@ import numpy as np
 import pytest
 
 from rtspikes.errors import ConfigError, DataError
-from rtspikes.subscribers.listen import lines
 from rtspikes.subscribers.log import writer as writer_module
-from rtspikes.subscribers.log.export import export_session
 from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.writer import FLUSH_BYTES, FLUSH_S, LogWriter, session_path
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
-from rtspikes.wire.codec import LEVELS_DTYPE
-from rtspikes.wire.subscribe import Batch, Missed
+from rtspikes.types import SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.wire.subscribe import Missed
+from tests.unit.subscribers.batches import INFO, HandClock, flushed, gap, notice, rejected, spikes, thresholds
 
-INFO: dict[str, Any] = {
-    "session": "s1",
-    "first_sample": 0,
-    "settling_samples": 100,
-    "enabled": [True, True],
-    "rate_hz": 1000.0,
-    "snippet_samples": [1, 2],
-    "channels": {"label": ["E1", "E2", "µ3"]},
-    "session_keys": {"culture": "A12"},
-}
 JOURNAL_ROW = JOURNAL_DTYPE.itemsize
-
-
-class HandClock:
-    time_s = 10.0
-
-    def now(self) -> float:
-        return self.time_s
-
-    def wait_until(self, deadline_s: float, stop: threading.Event) -> bool:
-        raise AssertionError("a log does not wait")
-
-
-def spikes(first: int, n: int, **about: Any) -> Batch:
-    """Return `n` spikes, their triggers from sample `first` on, with waveforms that say which spike they belong to."""
-    rows = np.zeros(n, SPIKE_DTYPE)
-    rows["id"] = rows["crossing"] = first + np.arange(n)
-    rows["sample"] = rows["crossing"] + 1
-    rows["time"] = rows["sample"] / 3
-    rows["channel"] = np.arange(n) % 3
-    rows["unit"] = -1
-    rows["amplitude_uv"] = -50 - np.arange(n) / 7
-    rows["threshold_uv"] = -30.1
-    waveforms = rows["id"][:, None].astype(np.float32) + np.float32([0, 0.1, np.nan])
-    return Batch("spikes", "s1", first, first + n, spikes=rows, waveforms=waveforms, **about)
-
-
-def rejected(sample: int) -> Batch:
-    rows = np.array([(7, sample, 0.5, 1, 1, -30)], REJECTED_DTYPE)
-    return Batch("rejected", "s1", 0, 0, rejected=rows)
-
-
-def gap(sample: int, lost: int) -> Batch:
-    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, 2)], GAP_DTYPE))
-
-
-def thresholds(sample: int, first_channel: int = 0) -> Batch:
-    levels = np.array([(6, -30, np.nan), (7, -35, np.nan)], LEVELS_DTYPE)
-    fields = {"v": 1, "session": "s1", "seq": 0, "sample": sample, "first_channel": first_channel, "n_channels": 3}
-    return Batch("thresholds", "s1", 0, 0, thresholds=levels, fields=fields)
-
-
-def notice(**fields: Any) -> Batch:
-    return Batch("notices", "s1", 0, 0, fields={"v": 1, "session": "s1", "seq": 0, **fields})
 
 
 @pytest.fixture
@@ -88,16 +30,6 @@ def clock() -> HandClock:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "a.rtspikes"
-
-
-def flushed(path: Path, clock: HandClock, flushes: int = 3) -> LogWriter:
-    """Return a writer that is still open, with ten spikes, a gap and a notice in each of its flushes."""
-    writer = LogWriter(path, INFO, clock)
-    for i in range(flushes):
-        for batch in (spikes(10 * i, 10), gap(10 * i, i), notice(cause="test", i=i)):
-            writer.add(batch)
-        writer.flush()
-    return writer
 
 
 def check_whole_flushes(log: Session, flushes: int) -> None:
@@ -363,102 +295,14 @@ def test_every_notice_that_the_wire_allows_can_be_logged(path: Path, clock: Hand
     assert read_session(path).notices[0]["cause"] == "x"
 
 
-@pytest.fixture
-def session(path: Path, clock: HandClock) -> Session:
-    flushed(path, clock).close("end")
-    return read_session(path)
-
-
-def test_npz_holds_what_the_session_holds(session: Session, tmp_path: Path) -> None:
-    export_session(session, "npz", tmp_path / "a.npz")
-    with np.load(tmp_path / "a.npz") as arrays:
-        for name in SPIKE_DTYPE.names or ():
-            np.testing.assert_array_equal(arrays[name], session.spikes[name])
-            assert arrays[name].dtype == SPIKE_DTYPE[name]
-        np.testing.assert_array_equal(arrays["waveforms"], session.waveforms)
-        np.testing.assert_array_equal(arrays["gap_sample"], session.gaps["sample"])
-        np.testing.assert_array_equal(arrays["gap_lost"], session.gaps["lost"])
-        assert json.loads(str(arrays["info"])) == session.info
-
-
-def test_csv_reads_back_as_the_same_numbers_with_labels(session: Session, tmp_path: Path) -> None:
-    export_session(session, "csv", tmp_path / "a.csv")
-    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = list(SPIKE_DTYPE.names or ())
-    assert list(rows[0]) == [*names[: names.index("channel") + 1], "label", *names[names.index("channel") + 1 :]]
-    back = np.array([tuple(row[name] for name in names) for row in rows], [(name, "U40") for name in names])
-    for name in names:
-        np.testing.assert_array_equal(back[name].astype(SPIKE_DTYPE[name]), session.spikes[name])
-    assert [row["label"] for row in rows[:4]] == ["E1", "E2", "µ3", "E1"]
-
-
-def test_an_export_that_fails_leaves_nothing_behind(session: Session, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        export_session(session, "csv", tmp_path / "absent" / "a.csv")
-    (tmp_path / "kept.csv").write_text("old")
-    broken = Session(
-        **{name: getattr(session, name) for name in Session.__slots__} | {"info": {"channels": {"label": []}}}
-    )
-    with pytest.raises(IndexError):
-        export_session(broken, "csv", tmp_path / "kept.csv")
-    assert (tmp_path / "kept.csv").read_text() == "old"
-    assert [p.name for p in tmp_path.glob("*.part")] == []
-
-
-def told(batch: Batch, as_json: bool) -> list[Any]:
-    got = list(lines(batch, INFO, as_json))
-    return [json.loads(line, parse_constant=pytest.fail) for line in got] if as_json else got
-
-
-def test_a_spike_is_a_line_with_its_time_label_and_height() -> None:
-    assert [line.split() for line in told(spikes(1499, 2), False)] == [
-        ["1.5000", "s", "E1", "-50.0", "µV", "(threshold", "-30.1", "µV)"],
-        ["1.5010", "s", "E2", "-50.1", "µV", "(threshold", "-30.1", "µV)"],
-    ]
-
-
-def test_a_crossing_is_a_line_with_its_time_and_label() -> None:
-    rows = np.array([(3, 1500, 0.5, 2, -33, -30)], CROSSING_DTYPE)
-    (line,) = told(Batch("crossings", "s1", 0, 0, crossings=rows), False)
-    assert line.split() == ["1.5000", "s", "µ3", "crossed", "-30.0", "µV"]
-
-
-def test_json_lines_hold_every_field_and_the_label() -> None:
-    batch = spikes(0, 3)
-    for event, row in zip(told(batch, True), batch.spikes, strict=True):
-        assert event.pop("kind") == "spikes"
-        assert event.pop("label") == INFO["channels"]["label"][row["channel"]]
-        assert event == {name: row[name].item() for name in SPIKE_DTYPE.names or ()}
-
-
-@pytest.mark.parametrize(
-    ("batch", "want"),
-    [
-        (gap(5, 9), {"kind": "gaps", "sample": 5, "lost": 9, "time": 0.5, "cause": 2}),
-        (rejected(3), {"kind": "rejected", "id": 7, "crossing": 3, "label": "E2", "reason": 1}),
-        (thresholds(6), {"kind": "thresholds", "sample": 6, "sigma_uv": [6, 7], "positive_uv": [None, None]}),
-        (notice(cause="x", count=float("nan"), blob=b"\x01"), {"kind": "notices", "count": None, "blob": "01"}),
-    ],
-    ids=["gaps", "rejected", "thresholds", "notices"],
-)
-def test_json_lines_of_other_kinds_are_strict_json(batch: Batch, want: dict[str, Any]) -> None:
-    (got,) = told(batch, True)
-    assert {key: got[key] for key in want} == want
-
-
-@pytest.mark.parametrize("batch", [gap(5, 9), rejected(3), thresholds(6), notice(cause="x")], ids=lambda b: b.kind)
-def test_other_kinds_are_one_line_of_text_that_begins_with_the_kind(batch: Batch) -> None:
-    (line,) = told(batch, False)
-    assert line.startswith(f"{batch.kind}  ")
-    assert "\n" not in line
-
-
-def test_a_batch_without_events_has_no_line() -> None:
-    assert told(spikes(0, 0), False) == told(spikes(0, 0), True) == []
-
-
-def test_an_event_of_a_channel_that_info_does_not_know_is_no_crash() -> None:
-    batch = spikes(0, 1)
-    batch.spikes["channel"] = 9
-    assert len(told(batch, False)) == 1
+def test_observed_time_leaves_out_what_was_lost_and_what_the_filter_needs_after_it(
+    path: Path, clock: HandClock
+) -> None:
+    writer = LogWriter(path, INFO | {"first_sample": 1000, "enabled": [True, False], "settling_samples": 100}, clock)
+    for first, end, lost in ((1000, 3000, 500), (3500, 3550, 450), (4000, 4000, 0)):
+        writer.add(spikes(first, end - first))
+        writer.add(gap(end, lost))
+    writer.add(spikes(4000, 2000))
+    writer.close("end")
+    # 2000 samples; a piece of 50 that the filter never settled in; a seam at once after it; 2000 − 100
+    assert read_session(path).observed_s.tolist() == [2.0 + 1.9, 0.0]
