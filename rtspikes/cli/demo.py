@@ -15,9 +15,11 @@ from rich.live import Live
 
 from rtspikes.cli.background import BackgroundEngine
 from rtspikes.cli.examples import examples
+from rtspikes.cli.parameters import Number
 from rtspikes.cli.screen import panel
 from rtspikes.clock import LslClock
 from rtspikes.errors import DataError
+from rtspikes.protocols import Truth
 from rtspikes.sources import SCHEMES
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import read_session
@@ -52,8 +54,8 @@ Next:
     "--scenario", default="baseline", metavar="NAME", help="bicuculline, ttx, artifact, deadelectrode, storm."
 )
 @click.option("--layout", default="60", metavar="LAYOUT", help="60, 64x64, wells:24x16, or a number of electrodes.")
-@click.option("--seconds", type=click.FloatRange(2, 3600), default=12.0, metavar="S", help="Length [default: 12].")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, metavar="N", help="Another culture [default: 1].")
+@click.option("--seconds", type=Number(positive=True), default=12.0, metavar="S", help="Length [default: 12].")
+@click.option("--seed", type=Number(whole=True), default=1, metavar="N", help="Another culture [default: 1].")
 @click.option("--log", "log_path", type=click.Path(path_type=Path), metavar="PATH", help="Folder of the log.")
 def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path | None) -> None:
     """Simulate a culture on an array, and show its spikes as they are found.
@@ -64,11 +66,12 @@ def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path |
     uri = f"sim:{layout}?" + urlencode({"scenario": scenario, "seed": seed, "seconds": f"{seconds:g}"})
     folder = session_path(log_path or _free_path())
     check_free(folder)
+    truth = find_truth(uri)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"A simulated culture on an array ({layout}, {scenario}): {seconds:g} s, as if it came from a rig.")
     with BackgroundEngine("--source", uri, "--log", str(folder)) as engine:
         with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
-            watch, scorer = _show(console, engine, subscriber, uri)
+            watch, scorer = _show(console, engine, subscriber, truth)
         engine.check()
     console.print()
     for name, text in summary(watch, scorer, folder):
@@ -81,9 +84,11 @@ def _free_path() -> Path:
     return Path(time.strftime("demo-%Y%m%d-%H%M%S"))
 
 
-def _show(console: Console, engine: BackgroundEngine, subscriber: Subscriber, uri: str) -> tuple[Watch, Scorer | None]:
+def _show(
+    console: Console, engine: BackgroundEngine, subscriber: Subscriber, truth: Truth | None
+) -> tuple[Watch, Scorer | None]:
     """Show what comes until the engine ends; the first Ctrl-C asks it to."""
-    clock, truth = LslClock(), find_truth(uri)
+    clock = LslClock()
     watch: Watch | None = None
     scorer: Scorer | None = None
     told_s = 0

@@ -23,7 +23,7 @@ Opener = Callable[[str, SourceSettings, Clock], Source]
 
 
 def _open_file(address: str, settings: SourceSettings, clock: Clock) -> Source:
-    """Replay a recording at real speed, for example file:recording.raw."""
+    """Replay a recording at real speed: file:recording.raw."""
     if not address:
         raise ConfigError("source.uri must name a file, for example file:recording.raw, got nothing after file:")
     return FileSource(open_recording(Path(address), settings.uv_per_unit), settings, clock)
