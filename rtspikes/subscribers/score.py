@@ -57,8 +57,15 @@ def score_session(session: Session) -> Score | None:
     if truth is None:
         return None
     scorer = Scorer(truth, session.info)
-    scorer.add(Batch("gaps", "", 0, 0, gaps=session.gaps))
-    scorer.add(Batch("spikes", "", 0, session.to_sample, session.spikes))
+    first, second = int(session.info["first_sample"]), round(session.info["rate_hz"])
+    for start in range(first, session.to_sample, second):
+        end = min(start + second, session.to_sample)
+        gaps, spikes = (
+            table[slice(*np.searchsorted(table[at], (start, end)))]
+            for table, at in ((session.gaps, "sample"), (session.spikes, "crossing"))
+        )
+        scorer.add(Batch("gaps", "", 0, 0, gaps=gaps))
+        scorer.add(Batch("spikes", "", start, end, spikes))
     scorer.finish(session.to_sample)
     return scorer.score
 
@@ -140,7 +147,9 @@ class Scorer:
     def _match(self, events: list[tuple[int, bool]], at: int) -> bool:
         """Give the first free event near `at` to a true spike."""
         for i, (sample, taken) in enumerate(events):
-            if not taken and abs(sample - at) <= self._tolerance:
+            if sample > at + self._tolerance:
+                break
+            if not taken and sample >= at - self._tolerance:
                 events[i] = (sample, True)
                 return True
         return False

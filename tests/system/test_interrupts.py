@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -212,3 +213,15 @@ def test_a_journal_cut_anywhere_never_parts_spikes_from_their_waveforms(tmp_path
         (torn / JOURNAL_FILE).write_bytes(journal[:size])
         log = rtspikes.read_session(torn)
         assert len(log.spikes) == len(log.waveforms), f"journal cut to {size} bytes"
+
+
+def test_a_recording_that_is_cut_while_it_is_replayed_ends_the_run_with_a_line(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "r", simulate(2, 10.0)[0])
+    with Running("replay", recording, "--publish", "tcp://127.0.0.1:0", "--log", tmp_path / "s") as run:
+        run.wait_line(" spikes/s")
+        os.truncate(recording, 4000)
+        assert run.finish() == 5
+    assert run.err[-1].startswith(f"rtspikes: {recording}: another program has cut it")
+    ended = rtspikes.read_session(tmp_path / "s.rtspikes").facts["ended"]["engine"]
+    assert ended["reason"].startswith("source failed: ")
+    assert "another program has cut it" in ended["reason"]

@@ -41,6 +41,11 @@ SMALLEST_UV = 2.0
 """Amplitude below which a neuron is not seen by an electrode."""
 
 ENVELOPE_MS = 3000
+STRETCH = 28
+"""A burst lasts 4/16 to STRETCH/16 of its scenario's length."""
+
+DRAWN_MS = 500
+"""Stretch of time whose spikes are drawn at a time."""
 _NEURONS, _AMPLITUDE, _PLACE, _RATE, _DELAY, _BURSTS, _FIRING, _BROKEN, _SIZE, _STIMULUS = range(10)
 
 
@@ -161,7 +166,7 @@ class Schedule:
         return 300 + int(1000 * lognormal(under, number, scenario.interval_s, scenario.interval_spread))
 
     def _add(self, onset_ms: int, well: int, number: int, evoked: bool) -> None:
-        size = 8 if evoked else 10 + int(14 * uniform(key(self._simulation.seed, _SIZE, well), number))
+        size = 8 if evoked else 4 + int((STRETCH - 3) * uniform(key(self._simulation.seed, _SIZE, well), number))
         self._bursts.append(Burst(onset_ms, well, size, onset_ms >= self._simulation.onset * BIN_HZ, number))
 
 
@@ -208,12 +213,17 @@ class Culture:
 
     def firings(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
         """Return FIRING_DTYPE, ordered by (sample, neuron): every spike that fires in bins [first, end)."""
+        starts = range(first_ms, end_ms, DRAWN_MS)
+        parts = [self._draw(start, min(start + DRAWN_MS, end_ms)) for start in starts]
+        return np.concatenate([np.empty(0, FIRING_DTYPE), *parts])
+
+    def _draw(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
         neurons, simulation = self.neurons, self.simulation
-        longest = ENVELOPE_MS * 24 // 16 + 100
+        longest = ENVELOPE_MS * STRETCH // 16 + 100
         bursts = self.schedule.between(max(0, first_ms - longest), end_ms + 1)
         table = np.array([(b.onset_ms, b.stretch, b.scenario, b.number) for b in bursts], np.int64).reshape(-1, 4)
         bursts_of = np.searchsorted([b.well for b in bursts], np.arange(len(neurons.wells) + 1)).astype(np.int64)
-        found = np.empty(neurons.n * max(0, end_ms - first_ms) // 3 + neurons.n, FIRING_DTYPE)
+        found = np.empty(neurons.n * ((end_ms - first_ms) // 3 + 1), FIRING_DTYPE)
         n = draw_firings(
             found, first_ms, end_ms, round(simulation.rate) // BIN_HZ, int(simulation.onset * BIN_HZ),
             self._firing_key, self._recruit_key, neurons.well, neurons.background, neurons.vigour, neurons.delay_ms,

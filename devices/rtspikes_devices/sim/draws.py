@@ -37,7 +37,7 @@ def key(seed: int, *path: int) -> np.uint64:
 
 def uniform(under: np.uint64, index: int) -> float:
     """Return a number in [0, 1) for an index under a key."""
-    return int(mix(under, np.uint64(index))) / 2**64
+    return (int(mix(under, np.uint64(index))) >> 11) / 2**53
 
 
 def normal_quantiles() -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """What the simulated culture and its rig do: one table, scenario name → figures.
 
-The baseline's figures lie in the ranges of mature dissociated cortical cultures: 59 electrodes of Charlesworth et al.
+The baseline's figures are near those of mature dissociated cortical cultures: 59 electrodes of Charlesworth et al.
 2015 (mouse cortex, DIV 21; measured on a published recording of theirs): median 2.9 spikes/s per electrode, 82 % of the
 spikes in network bursts, bursts 0.45 … 6 s apart (10th … 90th percentile), 25 … 440 ms long, 68 % of the electrodes
 recruited, 28 spikes/s per electrode inside. Network spikes last 0.1 to 0.2 s and recruit first-to-fire neurons tens of
@@ -25,9 +25,9 @@ class Scenario:
     """σ of the intervals' logarithm."""
     burst_ms: float = 130.0
     """Time scale of a burst's decay."""
-    burst_hz: float = 45.0
+    burst_hz: float = 55.0
     """Peak rate of an average neuron in a burst."""
-    recruited: float = 0.72
+    recruited: float = 0.6
     """Part of the neurons that takes part in a burst."""
     background: float = 1.0
     """Factor on the rates between bursts (median 0.3 spikes/s)."""

@@ -228,19 +228,23 @@ def _shapes(seed: int, rate: int) -> tuple[NDArray[np.float32], int]:
     alike), in some a small positive peak before it, as near the axon's initial segment.
     """
     before, length = round(1e-3 * rate), round(3e-3 * rate)
+    spare = before // 4  # the positive phase pulls the minimum forward by some µs
     shapes = []
     for i in range(SHAPES):
-        u = [uniform(key(seed, _SHAPE, 1, i), j) for j in range(6)]
-        width, late, late_width = 0.12 + 0.13 * u[0], 0.45 + 0.4 * u[1], 0.25 + 0.25 * u[2]
-        hump, early = 0.15 + 0.25 * u[3], (0.15 * u[4] if u[5] < 0.3 else 0.0)
-        t = [(k - before) * 1e3 / rate for k in range(length)]
-        shape = np.array(
-            [
-                -math.exp(-((x / width) ** 2))
-                + hump * math.exp(-(((x - late) / late_width) ** 2))
-                + early * math.exp(-(((x + 0.35) / 0.12) ** 2))
-                for x in t
-            ]
-        )
-        shapes.append(quantised(shape / -shape[before]))
+        draws = [uniform(key(seed, _SHAPE, 1, i), j) for j in range(6)]
+        times_ms = [(k - before) * 1e3 / rate for k in range(-spare, length + spare)]
+        course = quantised(np.array([_height(ms, *draws) for ms in times_ms]))
+        start = int(course.argmin()) - before
+        shapes.append(quantised(course[start : start + length] / -course.min()))
     return np.array(shapes), before
+
+
+def _height(ms: float, a: float, b: float, c: float, d: float, e: float, f: float) -> float:
+    """Return a waveform's height at a time (ms) from its trough; six draws in [0, 1) choose the waveform."""
+    width, late, late_width = 0.12 + 0.13 * a, 0.45 + 0.4 * b, 0.25 + 0.25 * c
+    hump, early = 0.15 + 0.25 * d, 0.15 * e if f < 0.3 else 0.0
+    return (
+        -math.exp(-((ms / width) ** 2))
+        + hump * math.exp(-(((ms - late) / late_width) ** 2))
+        + early * math.exp(-(((ms + 0.35) / 0.12) ** 2))
+    )

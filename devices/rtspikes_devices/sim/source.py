@@ -26,6 +26,9 @@ VISIBLE = 8.0
 """A trough of so many times the electrode's noise should be found at 5 σ: the causal filter leaves about 0.7 of it,
 and of the noise too."""
 
+LEAST_VISIBLE_UV = 20.0
+"""The same where noise is next to nothing: hum, common mode and the rest of other spikes remain."""
+
 _GAPS = 200
 
 
@@ -88,9 +91,9 @@ class SimSource:
             return Pull(0, ended=True)
         if self._gap is not None and self._position == self._gap[0]:
             return self._lose(min(self._gap[1], left))
-        n = min(left, len(destination), self._pace.due(left), self._signal.room())
         if self._gap is not None:
-            n = min(n, self._gap[0] - self._position)
+            left = min(left, self._gap[0] - self._position)
+        n = min(left, len(destination), self._pace.due(left), self._signal.room())
         if n <= 0:
             return Pull(0)
         self._signal.make(destination[:n])
@@ -120,7 +123,7 @@ class SimTruth:
         self._onset = round(simulation.onset * simulation.rate)
         dead, loose = broken_channels(simulation, layout)
         self._broken = np.array(dead + loose, np.int64)
-        self.visible_uv = VISIBLE * simulation.noise
+        self.visible_uv = max(VISIBLE * simulation.noise, LEAST_VISIBLE_UV)
 
     def spikes(self, first: int, end: int) -> NDArray[np.void]:
         """Return TRUTH_DTYPE, ordered by (sample, channel): all spikes whose trough lies in [first, end)."""

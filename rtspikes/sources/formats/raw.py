@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ class RawRecording:
         self._path = path
         self._sidecar_path = path.with_suffix(".json")
         try:
-            with open(path, "rb") as file:
-                size = file.seek(0, os.SEEK_END)
+            self._file = open(path, "rb", buffering=0)
+            weakref.finalize(self, self._file.close)
+            size = self._file.seek(0, os.SEEK_END)
         except OSError as error:
             raise DataError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
         meta = self._sidecar()
@@ -57,7 +59,8 @@ class RawRecording:
                 f"{path}: the file holds {n_samples} samples but {self._sidecar_path.name} says {stated!r}; the file "
                 f"is truncated or the sidecar belongs to another one: correct n_samples to use it as it is"
             )
-        self._samples = np.memmap(path, np.dtype(dtype).newbyteorder("<"), "r", shape=(n_samples, n_channels))
+        self._stored = np.dtype(dtype).newbyteorder("<")
+        self._frame = frame
         facts: dict[str, Any] = {"unit": str(meta.get("unit", "")), "sidecar": meta}
         if STORED_AS[dtype] != dtype:
             facts["conversion"] = f"{dtype} to {STORED_AS[dtype]}"
@@ -73,13 +76,34 @@ class RawRecording:
         )
 
     def read(self, start: int, destination: Samples) -> None:
-        """Write the samples [start, start + len(destination)) into `destination` (n, channels)."""
-        source = self._samples[start : start + len(destination)]
+        """Write the samples [start, start + len(destination)) into `destination` (n, channels).
+
+        Reads instead of mapping: where a mapped file is cut by another program, the system kills the reader.
+        """
+        same = destination.dtype == self._stored and destination.flags.c_contiguous
+        source = destination if same else np.empty(destination.shape, self._stored)
+        self._fill(start, source)
         if self._offset:
             np.subtract(source, self._offset, out=destination, casting="unsafe", dtype=np.int32)
-        else:
+        elif not same:
             with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which detection holds and counts
                 destination[:] = source
+
+    def _fill(self, start: int, samples: Samples) -> None:
+        """Read the file's bytes of `samples` (n, channels); raise DataError when they are no longer there."""
+        left = memoryview(samples.reshape(-1).view(np.uint8).data)
+        try:
+            self._file.seek(start * self._frame)
+            while left:
+                n = self._file.readinto(left)
+                if not n:
+                    raise DataError(
+                        f"{self._path}: another program has cut it: it ends before sample {start + len(samples)}, "
+                        f"but held {self.info.n_samples} when it was opened"
+                    )
+                left = left[n:]
+        except OSError as error:
+            raise DataError(f"{self._path}: {(error.strerror or 'cannot be read').lower()}") from None
 
     def _wrong(self, key: str, rule: str, value: object) -> DataError:
         return DataError(

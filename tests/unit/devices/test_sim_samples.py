@@ -19,28 +19,28 @@ RAIL = 32767
 
 # (samples, truth). These never change: a change of any is a new simulation, which the release notes must say.
 GOLDEN = {
-    "60?seconds=2": ("c75cc69580cfe3b0dc65d5fea09b33e7", "1fa0eaa3a172d8888d0d8291b4c152f2"),
-    "60?seconds=2&seed=2": ("fc648f72779b0cdd0e69732212701c88", "71119a80a2d15bd1d78e468a2efa889f"),
+    "60?seconds=2": ("ccc5973e1488a2abc8130cf6e59d1d68", "1dd8904f94be42ab002d53733855cc48"),
+    "60?seconds=2&seed=2": ("2b42272dcc42cff75caa7ad30f87fa62", "71119a80a2d15bd1d78e468a2efa889f"),
     "60?seconds=2&onset=0.5&scenario=bicuculline": (
-        "6ca08b8ebd3d24026535151eeb1c095f",
-        "c10103184faffc4c362facb890dbd95c",
+        "36b4d3f0c1882ce7627338b4445180e5",
+        "54549576c7874f1a318363ccec901641",
     ),
-    "60?seconds=2&onset=0.5&scenario=ttx": ("cfbf06538c24844316ad24cbb5206241", "9b804dcbfe3320ac0d481769664f139a"),
+    "60?seconds=2&onset=0.5&scenario=ttx": ("bd9849653e1d8101047621d59c20a26a", "08ac243d35d11e62096d9f0254594ab6"),
     "60?seconds=2&onset=0.5&scenario=artifact": (
-        "61e21a52fc46aee4b6fad869b54bde2d",
-        "7b3eae0b58f3c07be6babd36960bc6d7",
+        "f5b903661b95d41a93c2e2df5a900c42",
+        "edd660f95b7d70dd3a42d59f26db747f",
     ),
     "60?seconds=2&onset=0.5&scenario=deadelectrode": (
-        "d64b3ae762d14851f1064eb180011ee2",
-        "451d5a407fd2a22380fc7019f15f67cb",
+        "8b4cc1002c07a01aecdd1517692e3d93",
+        "d1ccc6530749248194a5eb803259108c",
     ),
-    "60?seconds=2&onset=0.5&scenario=storm": ("b01c380e19a29e513dbdfbb7fed8d8d9", "1fa0eaa3a172d8888d0d8291b4c152f2"),
-    "60?seconds=1&gaps=600": ("c003e1c775e86d5187a75737bd6fe4af", "db2136d44cec5d50be61689e5b817c93"),
-    "60?seconds=0.5&noise=12": ("074c04d5390295c44125c490e2ce54b2", "370d7cd625658caa311ad1df65a8ea85"),
-    "64?seconds=1&rate=30000": ("6c06e211895bda7acab8fe5eae67012a", "2ed93b1519c8835a582fd493beb5e692"),
-    "wells:24x16?seconds=0.5": ("cf333b84b63a21579cc7040b7ea72183", "f9990894b3df0f9506924175ed7c43f6"),
-    "256?pitch=17.5&seconds=0.5": ("2e7034fb13782e095a04d35ba3cb58fd", "603f21c329b4327b39895f90d23364c9"),
-    "64x64?seconds=0.1": ("2f16a58eb8b64ef6bcaa5f22a0e147e3", "2875d936ec98ce227d3c133120da4da2"),
+    "60?seconds=2&onset=0.5&scenario=storm": ("ac81affa0e236d669db45169117f3f66", "1dd8904f94be42ab002d53733855cc48"),
+    "60?seconds=1&gaps=600": ("d5ba7bfdc49187dc945ec24de859115f", "db2136d44cec5d50be61689e5b817c93"),
+    "60?seconds=0.5&noise=12": ("bffbeee7257bf87a08f03942d6d4cd9b", "370d7cd625658caa311ad1df65a8ea85"),
+    "64?seconds=1&rate=30000": ("8a811293cee036f3e4429078f0d50988", "2ed93b1519c8835a582fd493beb5e692"),
+    "wells:24x16?seconds=0.5": ("ba853d14d24ea09f7d477430147f84d4", "f9990894b3df0f9506924175ed7c43f6"),
+    "256?pitch=17.5&seconds=0.5": ("a3ba5af42fa4b94ef4fb495c1fcadc0d", "603f21c329b4327b39895f90d23364c9"),
+    "64x64?seconds=0.1": ("b51c8f32683fbf1c437d99856ca01cb6", "2875d936ec98ce227d3c133120da4da2"),
 }
 
 BUSY = "60?seed=3&scenario=deadelectrode&onset=0.1&gaps=300&seconds=0.35"

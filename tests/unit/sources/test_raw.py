@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,15 @@ def test_a_wrong_or_contradicting_sidecar_is_refused(tmp_path: Path, key: str, v
         RawRecording(path)
     assert message in str(caught.value)
     assert "a.json" in str(caught.value) or "a.raw" in str(caught.value)
+
+
+def test_a_file_that_is_cut_while_it_is_open_is_told(tmp_path: Path) -> None:
+    samples = np.arange(4000, dtype=np.int16).reshape(1000, 4)
+    path = write_recording(tmp_path / "r", samples)
+    recording = RawRecording(path)
+    block = np.zeros((500, 4), np.int16)
+    recording.read(0, block)
+    assert (block == samples[:500]).all()
+    os.truncate(path, 700 * 8)
+    with pytest.raises(DataError, match=r"another program has cut it: it ends before sample 1000, but held 1000"):
+        recording.read(500, block)
