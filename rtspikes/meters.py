@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Percentiles:
@@ -18,6 +19,13 @@ class Percentiles:
         self._values[self._count % len(self._values)] = value_s
         self._count += 1
         self._max = max(self._max, value_s)
+
+    def extend(self, values_s: NDArray[np.float64]) -> None:
+        """Take in many values (n,)."""
+        at = (self._count + np.arange(len(values_s))) % len(self._values)
+        self._values[at[-len(self._values) :]] = values_s[-len(self._values) :]
+        self._count += len(values_s)
+        self._max = max(self._max, float(values_s.max(initial=0.0)))
 
     def summary_ms(self) -> dict[str, float]:
         """Return {"p50", "p99", "max"} in milliseconds; empty before the first value."""

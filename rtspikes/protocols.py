@@ -70,6 +70,14 @@ class Truth(Protocol):
     """What a simulation knows of its own spikes, by absolute sample index alone."""
 
     @property
+    def rate_hz(self) -> float:
+        """Sampling rate of the stream that it belongs to."""
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of that stream."""
+
+    @property
     def visible_uv(self) -> float:
         """Trough (µV, raw) from which on a spike stands well above its electrode's noise and should be found."""
 

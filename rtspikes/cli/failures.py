@@ -74,7 +74,10 @@ def describe(error: BaseException) -> tuple[str | None, int]:
         again = f"{sys.executable} -m pip install --force-reinstall {DISTRIBUTIONS.get(package, package)}"
         return f"the Python package {package!r} cannot be loaded ({_short(error)}); install it again: {again}", 1
     if isinstance(error, MemoryError):
-        return f"not enough memory{_after(error)}; lower ring.seconds, or choose fewer channels", 1
+        return (
+            f"not enough memory{_after(error)}; close other programs, take fewer channels, or lower ring.seconds",
+            1,
+        )
     if isinstance(error, OSError):
         return _system_text(error)
     if isinstance(error, RuntimeError) and "no locator available" in str(error):

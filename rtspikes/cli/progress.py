@@ -22,9 +22,9 @@ SLOW_S = 2.0
 
 
 @contextmanager
-def said_if_slow(text: str, unless: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Say `text` when the block has not ended after SLOW_S, unless `unless()` is true by then."""
-    timer = threading.Timer(SLOW_S, lambda: None if unless() else click.echo(text, err=True))
+def said_if_slow(text: str, unless: Callable[[], bool] = lambda: False, after_s: float = SLOW_S) -> Iterator[None]:
+    """Say `text` when the block has not ended after some time (s), unless `unless()` is true by then."""
+    timer = threading.Timer(after_s, lambda: None if unless() else click.echo(text, err=True))
     timer.daemon = True
     timer.start()
     try:

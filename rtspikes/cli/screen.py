@@ -27,9 +27,9 @@ LABELLED = 16
 
 
 def cells(channels: dict[str, list[Any]]) -> dict[tuple[int, int], int]:
-    """Return channel by (row, column), from the electrodes' places where all are known, else eight to a row."""
+    """Return channel by (row, column), by place where all places are known and differ, else eight to a row."""
     x, y = channels["x_um"], channels["y_um"]
-    if any(v is None for v in (*x, *y)):
+    if any(v is None for v in (*x, *y)) or len(set(zip(x, y, strict=True))) < len(x):
         return {divmod(i, 8): i for i in range(len(x))}
     columns = {v: i for i, v in enumerate(sorted(set(x)))}
     rows = {v: i for i, v in enumerate(sorted(set(y)))}

@@ -20,8 +20,8 @@ from rtspikes.subscribers.log.layout import SESSION_FILE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.score import score_session
 
-MOST_SCORED, MOST_SCORED_S = 500_000, 7200
-"""Spikes and length (s) of a log up to which `info` compares it with its simulation's truth: some seconds' work."""
+MOST_SCORED = 500_000
+"""Spikes of a log up to which `info` compares it with its simulation's truth."""
 
 
 @examples(
@@ -120,8 +120,7 @@ def _session_facts(log: Session) -> dict[str, Any]:
 
 def _truth_facts(log: Session) -> dict[str, Any]:
     """Return how the log compares with the truth behind a simulated source; nothing for real signals."""
-    short = len(log.spikes) <= MOST_SCORED and log.to_sample <= MOST_SCORED_S * log.info["rate_hz"]
-    score = score_session(log) if short else None
+    score = score_session(log) if len(log.spikes) <= MOST_SCORED else None
     if score is None:
         return {}
     return {

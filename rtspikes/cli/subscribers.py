@@ -97,9 +97,10 @@ def listen(endpoint: str, kinds: Sequence[str], as_json: bool, truth: bool, time
                     out.flush()
         except KeyboardInterrupt:
             pass
+        if scorer is not None and subscriber.end is not None:
+            last = scorer.finish(int(subscriber.end["to_sample"]))
+            out.writelines(f"{line}\n" for line in truth_lines(*last, subscriber.info or {}, as_json))
     if scorer is not None:
-        if subscriber.end is not None:
-            scorer.finish(int(subscriber.end["to_sample"]))
         score = scorer.score
         click.echo(
             f"recall {score.recall:.3f} ({score.missed} of {score.found + score.missed} missed), "

@@ -1,7 +1,7 @@
 """The truth behind a simulated stream, found by its URI alone, in any process.
 
 Devices that know their truth add a callable `(address) -> Truth` to the entry-point group `rtspikes.truth`. It
-computes and opens nothing, for the URI comes from a message.
+opens nothing, for the URI comes from a message, and its size is bounded by what the device allows.
 """
 
 from __future__ import annotations

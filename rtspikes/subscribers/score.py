@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.errors import RtspikesError, WireError
 from rtspikes.protocols import Truth
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import Session
@@ -21,6 +21,12 @@ TOLERANCE_S = 1e-3
 """An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
 
 END = 2**62
+
+LONGEST_S = 7200
+"""A log up to this length (s) is compared with its truth: some seconds' work."""
+
+FURTHEST_S, WIDEST_S = 1e6, 60.0
+"""No simulation is longer, and no two messages are further apart: indices beyond are not an engine's."""
 
 
 @dataclass(slots=True)
@@ -52,19 +58,20 @@ class _Electrode:
 
 
 def score_session(session: Session) -> Score | None:
-    """Return the score of a session log, gaps left out; None where the truth behind its source is not known."""
-    truth = find_truth(session.info["source"]["uri"])
-    if truth is None:
+    """Return the score of a session log; None for real signals, and where the truth is not known or too long."""
+    try:
+        truth = find_truth(session.info["source"]["uri"])
+        scorer = Scorer(truth, session.info) if truth is not None else None
+    except RtspikesError:  # an address of another version's simulation, or a log that does not fit its address
         return None
-    scorer = Scorer(truth, session.info)
+    if scorer is None or session.to_sample > LONGEST_S * session.info["rate_hz"]:
+        return None
+    for unseen in session.unseen():
+        scorer.not_seen(*unseen)
     first, second = int(session.info["first_sample"]), round(session.info["rate_hz"])
     for start in range(first, session.to_sample, second):
         end = min(start + second, session.to_sample)
-        gaps, spikes = (
-            table[slice(*np.searchsorted(table[at], (start, end)))]
-            for table, at in ((session.gaps, "sample"), (session.spikes, "crossing"))
-        )
-        scorer.add(Batch("gaps", "", 0, 0, gaps=gaps))
+        spikes = session.spikes[slice(*np.searchsorted(session.spikes["crossing"], (start, end)))]
         scorer.add(Batch("spikes", "", start, end, spikes))
     scorer.finish(session.to_sample)
     return scorer.score
@@ -79,14 +86,20 @@ class Scorer:
     """
 
     def __init__(self, truth: Truth, info: dict[str, Any]) -> None:
+        if truth.rate_hz != info["rate_hz"] or truth.n_channels != len(info["enabled"]):
+            raise WireError(
+                f"the stream has {len(info['enabled'])} channels at {info['rate_hz']:g} Hz, but its address stands for "
+                f"{truth.n_channels} at {truth.rate_hz:g} Hz; it is not the simulation that it says"
+            )
         self._truth = truth
+        self._rate_hz = truth.rate_hz
         self._tolerance = round(TOLERANCE_S * info["rate_hz"])
         self._settling = int(info["settling_samples"])
         self._scored = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in info["channels"]["kind"]])
         self._first = int(info["first_sample"])
         self._reached: int | None = None
         self._unseen: list[tuple[int, int]] = []
-        self._electrodes: defaultdict[int, _Electrode] = defaultdict(lambda: _Electrode([], []))
+        self._open: dict[int, _Electrode] = {}
         self.score = Score()
 
     def add(self, batch: Batch) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
@@ -96,25 +109,37 @@ class Scorer:
         by it that were missed (TRUTH_DTYPE).
         """
         for gap in batch.gaps:
-            self._not_seen(int(gap["sample"]), int(gap["sample"]) + int(gap["lost"]) + self._settling)
+            self.not_seen(int(gap["sample"]), int(gap["sample"]) + int(gap["lost"]) + self._settling)
         for missed in batch.missed:
             if missed.kind == "spikes" and missed.from_sample is not None:
-                self._not_seen(missed.from_sample, missed.to_sample)
+                self.not_seen(missed.from_sample, missed.to_sample)
         if batch.kind != "spikes":
             return [], np.zeros(0, TRUTH_DTYPE)
-        if self._reached is None:
-            self._reached = max(self._first, batch.from_sample - self._tolerance)
-            if batch.from_sample > self._first:
-                self._not_seen(self._first, batch.from_sample)
+        self._join(batch.from_sample, batch.to_sample)
         for sample, channel in zip(batch.spikes["sample"].tolist(), batch.spikes["channel"].tolist(), strict=True):
-            self._electrodes[channel].events.append((sample, False))
+            self._electrode(channel).events.append((sample, False))
         return self._settle(batch.to_sample)
 
     def finish(self, to_sample: int) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
         """Settle what is left when the engine has ended at `to_sample`."""
         return self._settle(to_sample + 3 * self._tolerance, last=to_sample - self._tolerance)
 
-    def _not_seen(self, first: int, end: int | None) -> None:
+    def _join(self, first: int, end: int) -> None:
+        """Begin, or go on after a long silence, at `first`: the truth of what was not heard is not asked for."""
+        if end > FURTHEST_S * self._rate_hz or end - first > WIDEST_S * self._rate_hz:
+            raise WireError(f"a message says samples {first} … {end}, further than any simulation goes at a time")
+        if self._reached is None:
+            if first > self._first:
+                self.not_seen(self._first, first)
+            self._reached = max(self._first, first - self._tolerance)
+        elif first - self._reached > WIDEST_S * self._rate_hz:
+            self._settle_events(END)
+            self._reached = first - self._tolerance
+
+    def _electrode(self, channel: int) -> _Electrode:
+        return self._open.setdefault(channel, _Electrode([], []))
+
+    def not_seen(self, first: int, end: int | None) -> None:
         """Note that spikes in [first, end) could not be seen (end = None: to the end of the stream)."""
         self._unseen.append((first - self._tolerance, END if end is None else end + self._tolerance))
 
@@ -134,10 +159,9 @@ class Scorer:
         missed = np.zeros(len(rows), bool)
         samples, channels = rows["sample"].tolist(), rows["channel"].tolist()
         for i in range(len(rows)):
-            electrode = self._electrodes[channels[i]]
             if not wanted[i]:
-                electrode.faint.append(samples[i])
-            elif self._match(electrode.events, samples[i]):
+                self._electrode(channels[i]).faint.append(samples[i])
+            elif channels[i] in self._open and self._match(self._open[channels[i]].events, samples[i]):
                 self.score.found += 1
             else:
                 self.score.missed += 1
@@ -157,7 +181,7 @@ class Scorer:
     def _settle_events(self, limit: int) -> list[tuple[int, int]]:
         """Settle the events before `limit`: no true spike that could still claim them is open."""
         unmatched = []
-        for channel, electrode in self._electrodes.items():
+        for channel, electrode in list(self._open.items()):
             while electrode.events and electrode.events[0][0] < limit:
                 sample, hit = electrode.events.pop(0)
                 near = next((s for s in electrode.faint if abs(s - sample) <= self._tolerance), None)
@@ -171,4 +195,6 @@ class Scorer:
                     unmatched.append((sample, channel))
             while electrode.faint and electrode.faint[0] < limit - self._tolerance:
                 electrode.faint.pop(0)
+            if not electrode.events and not electrode.faint:
+                del self._open[channel]
         return sorted(unmatched)

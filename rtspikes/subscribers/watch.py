@@ -52,8 +52,7 @@ class Watch:
             self.sigma_uv[first : first + len(batch.thresholds)] = batch.thresholds["sigma_uv"]
         elif batch.kind == "crossings":
             live = batch.crossings["crossing"] >= self.first + self.rate_hz  # before, the start was held
-            for time_s in batch.crossings["time"][live].tolist():
-                self.latency.add(now_s - time_s)
+            self.latency.extend(now_s - batch.crossings["time"][live])
         elif batch.kind == "spikes":
             self.to_sample = batch.to_sample
             if len(batch.spikes):

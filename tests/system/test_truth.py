@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ def test_hits_and_misses_are_told_as_they_happen(heard: Heard) -> None:
     told = {kind: [e for e in events if e["kind"] == kind] for kind in ("false", "missed", "gaps", "spikes")}
     assert len(told["gaps"]) == len(session.gaps) == 6
     assert not told["spikes"]
+    assert (len(told["false"]), len(told["missed"])) == (score.false, score.missed)
     assert sum("FALSE: no true spike" in line for line in text) == len(told["false"])
     assert sum("MISSED: " in line for line in text) == len(told["missed"])
     assert sum("(threshold" in line for line in text) == len(session.spikes)
@@ -84,3 +86,26 @@ def test_a_real_signal_has_no_truth(tmp_path: Path) -> None:
     assert re.fullmatch(r"rtspikes: --truth needs .* such as sim:60, got file:.*r\.raw\n", listened.stderr)
     assert run_to_end("replay", recording, "--log", tmp_path / "s", *OPTIONS).returncode == 0
     assert "recall" not in run_to_end("info", tmp_path / "s.rtspikes").stdout
+
+
+def test_a_logger_that_joins_late_is_scored_from_there(tmp_path: Path) -> None:
+    options = ("--publish", "tcp://127.0.0.1:0", "--set", "source.speed=4")
+    with Running("run", "--source", "sim:60?seconds=16", *options) as run:
+        run.wait_line(" spikes/s")
+        with Running("log", run.endpoint(), tmp_path / "late") as log:
+            assert [run.finish(), log.finish()] == [0, 0]
+    facts = json.loads(run_to_end("info", tmp_path / "late.rtspikes", "--json").stdout)
+    assert facts["length_s"] == 16
+    assert 1 < facts["observed_s"] < 15
+    assert min(facts["recall"], facts["precision"]) > 0.95
+
+
+def test_info_of_a_simulation_of_another_version_has_all_but_the_score(heard: Heard, tmp_path: Path) -> None:
+    shutil.copytree(heard[0], tmp_path / "s.rtspikes")
+    text = (tmp_path / "s.rtspikes" / "session.json").read_text("utf-8")
+    (tmp_path / "s.rtspikes" / "session.json").write_text(text.replace("&gaps=60", "&gaps=60&moon=full"), "utf-8")
+    done = run_to_end("info", tmp_path / "s.rtspikes", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["spikes"] > 0
+    assert "recall" not in facts

@@ -35,11 +35,12 @@ class Simulation:
 
     def __post_init__(self) -> None:
         """Refuse values outside what the simulation can do."""
+        whole_ms = 0 <= self.onset <= 1e6 and abs(self.onset_ms - self.onset * 1000) < 1e-6
         rules = (
             ("rate", 1000 <= self.rate <= 100_000 and self.rate % 1000 == 0, "a multiple of 1000, 1000 … 100000 (Hz)"),
             ("seed", 0 <= self.seed < 2**32, "a whole number 0 … 4294967295"),
             ("scenario", self.scenario in SCENARIOS, f"one of {', '.join(SCENARIOS)}"),
-            ("onset", 0 <= self.onset <= 1e6, "0 … 1e6 (s)"),
+            ("onset", whole_ms, "0 … 1e6 (s), in whole ms"),
             ("seconds", self.seconds is None or 0.001 <= self.seconds <= 1e6, "0.001 … 1e6 (s)"),
             ("pitch", self.pitch is None or 5 <= self.pitch <= 2000, "5 … 2000 (µm)"),
             ("noise", 0 <= self.noise <= 100, "0 … 100 (µV)"),
@@ -48,6 +49,16 @@ class Simulation:
         for name, holds, rule in rules:
             if not holds:
                 raise ConfigError(f"sim: {name} must be {rule}, got {reprlib.repr(getattr(self, name))}")
+
+    @property
+    def onset_ms(self) -> int:
+        """When the scenario begins, in whole ms."""
+        return round(self.onset * 1000)
+
+    @property
+    def onset_sample(self) -> int:
+        """Absolute index of the scenario's first sample."""
+        return self.onset_ms * round(self.rate) // 1000
 
 
 def parse_address(address: str) -> Simulation:

@@ -156,7 +156,7 @@ class Schedule:
         return sorted((b for b in self._bursts if b.onset_ms < end_ms), key=lambda b: (b.well, b.onset_ms, b.number))
 
     def _scenario(self, at_ms: int) -> Scenario:
-        return SCENARIOS[self._simulation.scenario if at_ms >= self._simulation.onset * BIN_HZ else "baseline"]
+        return SCENARIOS[self._simulation.scenario if at_ms >= self._simulation.onset_ms else "baseline"]
 
     def _interval(self, well: int, number: int, after_ms: int, first: bool = False) -> int:
         scenario = self._scenario(after_ms)
@@ -167,7 +167,7 @@ class Schedule:
 
     def _add(self, onset_ms: int, well: int, number: int, evoked: bool) -> None:
         size = 8 if evoked else 4 + int((STRETCH - 3) * uniform(key(self._simulation.seed, _SIZE, well), number))
-        self._bursts.append(Burst(onset_ms, well, size, onset_ms >= self._simulation.onset * BIN_HZ, number))
+        self._bursts.append(Burst(onset_ms, well, size, onset_ms >= self._simulation.onset_ms, number))
 
 
 def stimulated_channel(simulation: Simulation, layout: Layout) -> ChannelInfo:
@@ -181,7 +181,7 @@ def stimuli_ms(simulation: Simulation, skip: int, end_ms: int) -> list[int]:
     every = SCENARIOS[simulation.scenario].stimulus_s * BIN_HZ
     if not every:
         return []
-    first = simulation.onset * BIN_HZ + 1000
+    first = simulation.onset_ms + 1000
     return list(range(int(first + skip * every), end_ms, int(every)))
 
 
@@ -225,11 +225,12 @@ class Culture:
         bursts_of = np.searchsorted([b.well for b in bursts], np.arange(len(neurons.wells) + 1)).astype(np.int64)
         found = np.empty(neurons.n * ((end_ms - first_ms) // 3 + 1), FIRING_DTYPE)
         n = draw_firings(
-            found, first_ms, end_ms, round(simulation.rate) // BIN_HZ, int(simulation.onset * BIN_HZ),
+            found, first_ms, end_ms, round(simulation.rate) // BIN_HZ, simulation.onset_ms,
             self._firing_key, self._recruit_key, neurons.well, neurons.background, neurons.vigour, neurons.delay_ms,
             table, bursts_of, self._figures, self._envelopes, self._wash,
         )  # fmt: skip
-        return np.sort(found[:n], order=("sample", "neuron"))
+        found = found[:n]
+        return found[np.argsort(found["sample"], kind="stable")]  # by neuron before; `order=` would keep Python's lock
 
 
 def _figures(name: str) -> tuple[float, float, float]:

@@ -97,22 +97,26 @@ def add_spikes(  # type: ignore[no-untyped-def]
 
 
 @njit(
-    (int16[:, ::1], _f2, _u1, _u1, _u1, _f1, _f1, _f1, _f1, float32, _f2, _f2, _f2, _i1, _f1, _f1),
+    (int16[:, ::1], _f2, _u1, _u1, _u1, _f1, _f1, _f1, _f1, float32, _f2, _f2, int64, int64, _f2, _i1, _f1, _f1),
     nogil=True,
     cache=True,
 )
 def synthesize(  # type: ignore[no-untyped-def]
-    out, acc, state, weyl, stride, slow, table, white, low, keep, shared, shared_gain, fields, well, field_gain, stormy
-):
+    out, acc, state, weyl, stride, slow, table, white, low, keep, shared, shared_gain, first, per_ms, fields, well,
+    field_gain, stormy,
+):  # fmt: skip
     """Sum spikes (`acc`), noise and what channels share into `out` (n, channels), clipped to the rails.
 
-    shared: (n, 4) courses of hum, common mode, artifact and storm; shared_gain: (4, channels). fields: (n, wells).
+    shared: (n, 4) courses of hum, common mode, artifact and storm; shared_gain: (4, channels). Row 0 is absolute
+    sample `first`; fields: (ms, wells) at the milliseconds from that sample's on, of `per_ms` samples each.
     Noise: a xorshift generator per channel (Marsaglia 2003) plus a Weyl sequence of its own stride, so that no two
     channels walk through the same numbers; two normal values a, b per sample, whose sum is the white noise and whose
     difference, independent of it, drives a first-order low-pass: the slow part of the noise.
     """
     for i in range(out.shape[0]):
         hum, common, artifact, storm = shared[i, 0], shared[i, 1], shared[i, 2], shared[i, 3]
+        ms = (first + i) // per_ms - first // per_ms
+        part = float32((first + i) % per_ms) / float32(per_ms)
         for c in range(out.shape[1]):
             s = state[c]
             s = uint32(s ^ uint32(s << uint32(13)))
@@ -130,6 +134,6 @@ def synthesize(  # type: ignore[no-untyped-def]
             x += hum * shared_gain[0, c]
             x += common * shared_gain[1, c]
             x += artifact * shared_gain[2, c]
-            x += fields[i, well[c]] * field_gain[c]
+            x += (fields[ms, well[c]] * (float32(1) - part) + fields[ms + 1, well[c]] * part) * field_gain[c]
             x = min(max(x, float32(-RAILS)), float32(RAILS))
             out[i, c] = int16(np.floor(x + float32(0.5)))

@@ -132,11 +132,11 @@ class Signal:
         )  # fmt: skip
         if self._broken:
             acc[:, self._dead + self._open] = 0
-        at = np.arange(first, first + n)
+        at = np.arange(first, first + n, dtype=np.int64)
         synthesize(
             out, acc, self._state, self._weyl, self._stride, self._slow, self._table, self._white, self._low,
-            self._keep, self._shared(at), self._shared_gain, self._fields(at), self._well, self._field_gain,
-            self._stormy,
+            self._keep, self._shared(at), self._shared_gain, first, self._rate // BIN_HZ,
+            self._fields(first, first + n), self._well, self._field_gain, self._stormy,
         )  # fmt: skip
         self._position += n
 
@@ -146,11 +146,11 @@ class Signal:
 
     def room(self) -> int:
         """Return how many samples may be made at once: no further than where a scenario changes the electrodes."""
-        onset = round(self._simulation.onset * self._rate)
+        onset = self._simulation.onset_sample
         return min(len(self._workspace), onset - self._position if self._position < onset else 2**31)
 
     def _break_electrodes(self, first: int) -> None:
-        if self._broken or not (self._dead or self._open) or first < round(self._simulation.onset * self._rate):
+        if self._broken or not (self._dead or self._open) or first < self._simulation.onset_sample:
             return
         self._broken = True
         dead, loose = self._dead, self._open
@@ -182,7 +182,7 @@ class Signal:
         drift = self._sine[at * _TURN // (7 * self._rate) % _TURN]  # 1/7 Hz
         drift += self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]  # 2/3 Hz
         shared[:, 1] = (a + b) * np.float32(COMMON_UV / math.sqrt(2)) + drift * np.float32(DRIFT_UV / 2)
-        since = at - round(self._simulation.onset * self._rate)
+        since = at - self._simulation.onset_sample
         if self._scenario.stimulus_s:
             every = round(self._scenario.stimulus_s * self._rate)
             after = (since - self._rate) % every
@@ -193,20 +193,19 @@ class Signal:
             shared[:, 3] = (since >= 0) & ((since - self._rate) % every < self._rate) & (since >= self._rate)
         return shared
 
-    def _fields(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the field potential of each well at absolute samples `at` (n,): float32 (n, wells), peak −1."""
+    def _fields(self, first: int, end: int) -> NDArray[np.float32]:
+        """Return the field potential of each well, peak −1, at the ms around [first, end): float32 (ms, wells)."""
         per_ms = self._rate // BIN_HZ
-        first, last = int(at[0]) // per_ms, int(at[-1]) // per_ms + 1
-        values = np.zeros((last - first + 1, len(self._culture.neurons.wells)), np.float32)
-        for burst in self._fields_schedule.between(max(0, first - _COURSE_MS), last + 1):
+        first_ms, last_ms = first // per_ms, (end - 1) // per_ms + 1
+        values = np.zeros((last_ms - first_ms + 1, len(self._culture.neurons.wells)), np.float32)
+        at_ms = np.arange(first_ms, last_ms + 1, dtype=np.int64)
+        for burst in self._fields_schedule.between(max(0, first_ms - _COURSE_MS), last_ms + 1):
             if burst.scenario and self._scenario.wash_s:
                 continue
-            since = np.arange(first, last + 1) - burst.onset_ms
+            since = at_ms - burst.onset_ms
             inside = (since >= 0) & (since < _COURSE_MS)
             values[inside, burst.well] += self._course[since[inside]]
-        ms = at // per_ms - first
-        part = ((at % per_ms).astype(np.float32) / np.float32(per_ms))[:, None]
-        return np.ascontiguousarray(values[ms] * (np.float32(1) - part) + values[ms + 1] * part)
+        return values
 
 
 def _steps(n: int, value: float) -> NDArray[np.float32]:

@@ -120,9 +120,11 @@ class SimTruth:
         simulation = parse_address(address)
         layout = make_layout(simulation.layout, simulation.pitch)
         self._culture = Culture(simulation, layout)
-        self._onset = round(simulation.onset * simulation.rate)
+        self._onset = simulation.onset_sample
         dead, loose = broken_channels(simulation, layout)
         self._broken = np.array(dead + loose, np.int64)
+        self.rate_hz = simulation.rate
+        self.n_channels = len(layout.channels)
         self.visible_uv = max(VISIBLE * simulation.noise, LEAST_VISIBLE_UV)
 
     def spikes(self, first: int, end: int) -> NDArray[np.void]:

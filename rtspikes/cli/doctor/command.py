@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +17,7 @@ from rtspikes.cli.debug import debugging
 from rtspikes.cli.doctor import checks, disk, measures, trials
 from rtspikes.cli.doctor.checks import Figures, Finding, run_check
 from rtspikes.cli.examples import examples
+from rtspikes.cli.progress import said_if_slow
 from rtspikes.version import __version__
 
 Check = Callable[[Path], Finding]
@@ -40,6 +39,9 @@ CHECKS: dict[str, Check] = {
     "Capacity": lambda _: trials.check_capacity(),
 }
 """In this order: `Cores` before rtspikes makes load itself, what may compile for half a minute after quick news."""
+
+SLOW_CHECK_S = 4.0
+"""A check that takes longer is announced: none does once the kernels are compiled."""
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -77,22 +79,10 @@ def doctor(path: Path, as_json: bool) -> int:
 def findings(path: Path, debug: bool = False) -> Iterator[Finding]:
     """Run the checks one after the other; yield what each found."""
     for name, check in CHECKS.items():
-        with told_if_slow(name):
+        text = f"still at {name} (where the kernels are not compiled yet, this takes half a minute, once)"
+        with said_if_slow(text, after_s=SLOW_CHECK_S):
             finding = run_check(name, partial(check, path), debug)
         yield finding
-
-
-@contextmanager
-def told_if_slow(name: str, after_s: float = 4.0) -> Iterator[None]:
-    """Say on stderr what takes so long, when it does."""
-    text = f"still at {name} (where the kernels are not compiled yet, this takes half a minute, once)"
-    timer = threading.Timer(after_s, click.echo, (text,), {"err": True})
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def line(finding: Finding) -> str:

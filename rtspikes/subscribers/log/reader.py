@@ -48,19 +48,36 @@ class Session:
         """How the session ended: "end", "stopped", …; "open" when it runs still, or was killed."""
         return str(self.facts["ended"]["how"]) if self.facts.get("ended") else "open"
 
+    def unseen(self) -> list[tuple[int, int]]:
+        """Return the stretches [first, end) of absolute samples whose spikes could not come into this log, in order.
+
+        Before the logger was there; gaps, and what the filter needs to settle after them; messages that did not come.
+        """
+        first, settling = int(self.info["first_sample"]), int(self.info["settling_samples"])
+        stretches = [(first, int(self.facts.get("from_sample", first)))]
+        for gap in self.gaps:
+            start = int(gap["sample"])
+            stretches.append((start, start + int(gap["lost"]) + settling))
+        for notice in self.notices:
+            if notice.get("cause") == "missed" and notice.get("kind") == "spikes":
+                start, end = notice["from_sample"], notice["to_sample"]
+                stretches.append((first if start is None else start, self.to_sample if end is None else end))
+        joined: list[tuple[int, int]] = []
+        for start, end in sorted((s, min(e, self.to_sample)) for s, e in stretches):
+            if joined and start <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+            elif start < end:
+                joined.append((start, end))
+        return joined
+
     @property
     def observed_s(self) -> NDArray[np.float64]:
-        """Time (s) in which a spike could have been found, (channels,): divide by it for rates.
+        """Time (s) in which a spike could have been found and logged, (channels,): divide by it for rates.
 
-        That is the signal received, without what the filter needs to settle after each gap; 0 for channels that are
-        not enabled.
+        All of the session but what is `unseen`; 0 for channels that are not enabled.
         """
-        starts = np.concatenate([[self.info["first_sample"]], self.gaps["sample"] + self.gaps["lost"]])
-        stops = np.concatenate([self.gaps["sample"], [self.to_sample]])
-        settling = np.full(len(starts), self.info["settling_samples"])
-        settling[0] = 0
-        samples = np.maximum(stops - starts - settling, 0).sum()
-        return np.where(self.info["enabled"], samples / float(self.info["rate_hz"]), 0.0)
+        samples = self.to_sample - self.info["first_sample"] - sum(end - start for start, end in self.unseen())
+        return np.where(self.info["enabled"], max(samples, 0) / float(self.info["rate_hz"]), 0.0)
 
     @property
     def missed(self) -> int:
@@ -115,14 +132,28 @@ def _facts(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / SESSION_FILE).read_bytes())
         if (version := facts["format"]) != FORMAT:
             raise DataError(f"{folder}: log format must be {FORMAT}, got {version!r}; read it with a newer rtspikes")
-        before, after = facts["info"]["snippet_samples"]
-        int(before), int(after), int(facts["info"]["first_sample"])
+        _check_info(facts["info"])
     except OSError as error:
         raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{folder / SESSION_FILE} is damaged: {what}") from None
     return dict(facts)
+
+
+def _check_info(info: dict[str, Any]) -> None:
+    """Raise KeyError, TypeError or ValueError where what this package computes with is not what an engine writes."""
+    before, after = info["snippet_samples"]
+    int(before), int(after), int(info["first_sample"])
+    if not 0 < float(info["rate_hz"]) < 1e9:
+        raise ValueError(f"rate_hz must be > 0, got {info['rate_hz']!r}")
+    if not int(info["settling_samples"]) >= 0:
+        raise ValueError(f"settling_samples must be ≥ 0, got {info['settling_samples']!r}")
+    enabled, labels = info["enabled"], info["channels"]["label"]
+    if not isinstance(enabled, list) or len(enabled) != len(labels) or not {*map(type, enabled)} <= {bool}:
+        raise ValueError(f"enabled must be a list of true or false for each of {len(labels)} channels")
+    if not isinstance(info["source"]["uri"], str):
+        raise ValueError(f"source.uri must be text, got {info['source']['uri']!r}")
 
 
 def _journal(folder: Path) -> tuple[NDArray[np.void], int]:

@@ -91,6 +91,7 @@ class LogWriter:
             "ended": None,
             "info": info,
         }
+        self._facts_stale = False
         self._files: list[BinaryIO] = []
         try:
             path.mkdir(parents=True)
@@ -130,6 +131,8 @@ class LogWriter:
             self._append("spikes.bin", batch.spikes.tobytes())
             self._append("waveforms.bin", batch.waveforms.tobytes())
             self.spikes += len(batch.spikes)
+            if "from_sample" not in self._facts:
+                self._facts["from_sample"], self._facts_stale = batch.from_sample, True
             self.to_sample = batch.to_sample
         elif batch.kind == "rejected":
             self._append("rejected.bin", batch.rejected.tobytes())
@@ -164,6 +167,9 @@ class LogWriter:
         now = self._clock.now()
         journal = []
         try:
+            if self._facts_stale:
+                self._write_facts()
+                self._facts_stale = False
             for i in range(len(FILES) - 1, -1, -1):
                 data = b"".join(self._buffers[i])
                 if data or i == COMMIT_FILE:

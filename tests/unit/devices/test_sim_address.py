@@ -141,7 +141,7 @@ def test_every_scenario_has_a_word_for_the_user() -> None:
         ("60?seed=4294967296", "sim: seed must be a whole number 0 … 4294967295, got 4294967296"),
         ("60?scenario=", "must be one of baseline, bicuculline, ttx, artifact, deadelectrode, storm, got ''"),
         ("60?scenario=TTX", "got 'TTX'"),
-        ("60?onset=-1", "sim: onset must be 0 … 1e6 (s), got -1.0"),
+        ("60?onset=-1", "sim: onset must be 0 … 1e6 (s), in whole ms, got -1.0"),
         ("60?onset=nan", "got 'nan'"),
         ("60?seconds=0", "sim: seconds must be 0.001 … 1e6 (s), got 0.0"),
         ("60?seconds=inf", "got 'inf'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -344,3 +345,16 @@ def test_tetrodotoxin_ends_all_spikes_and_fields() -> None:
     uv = microvolts("60?scenario=ttx&seconds=12&noise=0")[0][6 * RATE :]
     field = uv.reshape(-1, RATE // 50, 60).mean(axis=1)
     assert np.abs(np.delete(field, 3, axis=1).mean(axis=1) - field[:, 3]).max() < 1
+
+
+def test_samples_do_not_depend_on_the_systems_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = pulled("60?seconds=0.7")
+    arange = np.arange
+
+    def short(*args: Any, **kwargs: Any) -> Any:
+        """Count in int32 unless told otherwise, as NumPy 1 does on Windows."""
+        return arange(*args, **({"dtype": np.int32} | kwargs))
+
+    monkeypatch.setattr(np, "arange", short)
+    again, _ = pulled("60?seconds=0.7")
+    assert again.tobytes() == whole.tobytes()

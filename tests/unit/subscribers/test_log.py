@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.writer import FLUSH_BYTES, FLUSH_S, LogWriter, session_path
 from rtspikes.types import SPIKE_DTYPE, THRESHOLD_DTYPE
-from rtspikes.wire.subscribe import Missed
+from rtspikes.wire.subscribe import Batch, Missed
 from tests.unit.subscribers.batches import INFO, HandClock, flushed, gap, notice, rejected, spikes, thresholds
 
 JOURNAL_ROW = JOURNAL_DTYPE.itemsize
@@ -298,11 +299,57 @@ def test_every_notice_that_the_wire_allows_can_be_logged(path: Path, clock: Hand
 def test_observed_time_leaves_out_what_was_lost_and_what_the_filter_needs_after_it(
     path: Path, clock: HandClock
 ) -> None:
-    writer = LogWriter(path, INFO | {"first_sample": 1000, "enabled": [True, False], "settling_samples": 100}, clock)
+    writer = LogWriter(
+        path, INFO | {"first_sample": 1000, "enabled": [True, False, True], "settling_samples": 100}, clock
+    )
     for first, end, lost in ((1000, 3000, 500), (3500, 3550, 450), (4000, 4000, 0)):
         writer.add(spikes(first, end - first))
         writer.add(gap(end, lost))
     writer.add(spikes(4000, 2000))
     writer.close("end")
     # 2000 samples; a piece of 50 that the filter never settled in; a seam at once after it; 2000 − 100
-    assert read_session(path).observed_s.tolist() == [2.0 + 1.9, 0.0]
+    assert read_session(path).observed_s.tolist() == [2.0 + 1.9, 0.0, 2.0 + 1.9]
+
+
+def test_what_a_late_logger_did_not_hear_is_not_observed(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(4000, 1000))
+    writer.flush()
+    log = read_session(path)  # what a kill would leave
+    writer.close("end")
+    assert log.unseen() == [(0, 4000)]
+    assert log.observed_s.tolist() == [1.0] * 3
+
+
+def test_messages_that_were_missed_are_not_observed(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(0, 1000))
+    writer.add(gap(1900, 50))
+    writer.add(spikes(2000, 1000, missed=(Missed("spikes", 3, 2, 1000, 2000), Missed("status", 1, 1))))
+    writer.add(Batch("end", "s1", 0, 0, missed=(Missed("spikes", 9, 1, 3000, None),)))
+    writer.close("end")
+    log = read_session(path)
+    assert log.unseen() == [(1000, 2050)]
+    assert log.observed_s.tolist() == [1.95] * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rate_hz", 0),
+        ("rate_hz", "fast"),
+        ("settling_samples", -1),
+        ("enabled", []),
+        ("enabled", "abc"),
+        ("enabled", [1, 1, 1]),
+        ("source", {"uri": 5}),
+        ("channels", {}),
+    ],
+)
+def test_info_that_cannot_be_computed_with_is_damage(key: str, value: object, path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    facts = json.loads((path / "session.json").read_bytes())
+    facts["info"][key] = value
+    (path / "session.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=r"session\.json is damaged"):
+        read_session(path)

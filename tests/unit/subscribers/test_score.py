@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rtspikes.errors import WireError
 from rtspikes.subscribers.score import Score, Scorer
 from rtspikes.types import GAP_DTYPE, SPIKE_DTYPE, TRUTH_DTYPE
 from rtspikes.wire.subscribe import Batch, Missed
@@ -26,7 +27,7 @@ Rows = list[tuple[int, int, float]]  # (sample, channel, µV)
 class KnownTruth:
     """True spikes from a list; keeps what it was asked."""
 
-    visible_uv = VISIBLE_UV
+    rate_hz, n_channels, visible_uv = 4000.0, 4, VISIBLE_UV
 
     def __init__(self, rows: Rows) -> None:
         self.rows = np.array([(s, c, i, uv) for i, (s, c, uv) in enumerate(rows)], TRUTH_DTYPE)
@@ -294,3 +295,36 @@ def test_without_anything_to_find_everything_was_found() -> None:
     assert Score(hits=3, false=1, found=2, missed=6).precision == 0.75
     assert (Score(missed=2).recall, Score(false=2).precision) == (0.0, 0.0)
     assert (Score(found=2).recall, Score(hits=2).precision) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 2**60), (2**50, 2**50 + 100), (0, 61 * 4000), (4 * 10**9, 4 * 10**9 + 1)]
+)
+def test_indices_that_no_simulation_reaches_are_refused_at_once(first: int, end: int) -> None:
+    scorer = Scorer(KnownTruth([]), info())
+    with pytest.raises(WireError, match="further than any simulation goes"):
+        scorer.add(spikes_batch([], first, end))
+
+
+def test_a_long_silence_is_passed_over_and_not_counted() -> None:
+    truth = KnownTruth([(s, 0, 90.0) for s in range(1000, 10_000_000, 100_000)])
+    scorer = Scorer(truth, info())
+    scorer.add(spikes_batch([], 0, 50))
+    late = spikes_batch([], 9_000_000, 9_001_100)
+    scorer.add(replace(late, missed=(Missed("spikes", 1, 1, 50, 9_000_000),)))
+    scorer.finish(9_001_100)
+    assert scorer.score == Score(missed=1), "only the one at 9,001,000"
+    assert max(end - first for first, end in truth.asked) < 2000
+
+
+@pytest.mark.parametrize("about", [{"rate_hz": 20000.0}, {"enabled": [True] * 5}])
+def test_a_stream_that_is_not_its_addresss_is_refused(about: dict[str, Any]) -> None:
+    with pytest.raises(WireError, match="not the simulation that it says"):
+        Scorer(KnownTruth([]), info(**about))
+
+
+def test_nothing_stays_open_where_nothing_happens() -> None:
+    scorer = Scorer(KnownTruth([(100, 0, 90.0), (110, 1, 1.0)]), info())
+    for at in range(0, 1000, 20):
+        scorer.add(spikes_batch([], at, at + 20))
+    assert not scorer._open  # noqa: SLF001
