@@ -54,7 +54,7 @@ def load_config(
     tree: dict[str, Any] = {}
     if path is not None:
         try:
-            tree = tomllib.loads(path.read_text("utf-8"))
+            tree = tomllib.loads(path.read_text("utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {path}: {reason(error)}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

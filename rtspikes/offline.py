@@ -35,6 +35,11 @@ class ArrayRecording:
                 f"an array must be (time, channels), not empty, of int16, float32 or float64, "
                 f"got shape {array.shape} of {array.dtype}"
             )
+        if array.shape[1] > 10 * len(array):
+            raise ConfigError(
+                f"an array must be (time, channels), got {len(array)} samples of {array.shape[1]} channels; "
+                f"pass its transpose, array.T"
+            )
         if rate_hz is None or not rate_hz > 0:
             raise ConfigError(f"an array needs its sampling rate: detect(array, settings, rate_hz=…), got {rate_hz}")
         self._samples = array

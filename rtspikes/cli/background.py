@@ -21,6 +21,7 @@ START_S = 180.0
 
 PUBLISHING = "publishing on "
 COMPILING = "compiling"
+UNLOGGED = "rtspikes: THE LOGGER ENDED"
 
 
 class EngineFailed(RtspikesError):
@@ -49,7 +50,7 @@ class BackgroundEngine:
         for line in self._process.stderr:
             text = line.strip()
             self._said.append(text)
-            if text.startswith(COMPILING):
+            if text.startswith((COMPILING, UNLOGGED)):
                 click.echo(text, err=True)
             if text.startswith(PUBLISHING):
                 self._endpoint = text.removeprefix(PUBLISHING)
@@ -95,6 +96,8 @@ class BackgroundEngine:
         except subprocess.TimeoutExpired:
             raise TransportError(f"the engine did not end within {PATIENCE_S:g} s after its stream") from None
         self._reader.join(PATIENCE_S)
+        if code and any(x.startswith(UNLOGGED) for x in self._said):
+            raise EngineFailed("the log is not complete: its logger ended before the run did", code if code > 0 else 1)
         if code:
             told = next((x for x in reversed(self._said) if x.startswith("rtspikes: ")), f"it ended with code {code}")
             raise EngineFailed(told.removeprefix("rtspikes: "), code if code > 0 else 1)

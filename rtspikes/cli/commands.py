@@ -10,6 +10,7 @@ import click
 import rtspikes.cli.completion  # noqa: F401  (teaches click how bash splits words)
 from rtspikes.cli.debug import debug_option
 from rtspikes.cli.examples import examples
+from rtspikes.cli.failures import discard_output
 from rtspikes.errors import nearest
 from rtspikes.version import __version__
 
@@ -43,6 +44,14 @@ class Commands(click.Group):
             command.short_help = " ".join((command.help or "").split("\n\n")[0].split())  # whole; click would cut it
             self.add_command(command, cmd_name)
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when the reader of its output goes away, as `| head` does, that is its end and no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would exit with 1
+            discard_output()
+            return 0
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

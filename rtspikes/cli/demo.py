@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ from rich.live import Live
 from rtspikes.cli.background import BackgroundEngine
 from rtspikes.cli.examples import examples
 from rtspikes.cli.parameters import Number
-from rtspikes.cli.screen import panel
+from rtspikes.cli.screen import MAP_COLUMNS, panel
 from rtspikes.clock import LslClock
-from rtspikes.errors import DataError
+from rtspikes.errors import DataError, EngineVanished
 from rtspikes.protocols import Truth
 from rtspikes.sources import SCHEMES
 from rtspikes.sources.truth import find_truth
@@ -32,31 +33,33 @@ FRAMES_PER_S = 8
 HEADER = "    s   spikes/s     active    noise σ    latency p50 / p99     lost   found"
 
 LSL = "rtspikes run --source lsl:name=NAME --log session1"
-LSL_MISSING = "not in this version yet; rehearse with: rtspikes run --source sim:60 --log session1"
+LSL_MISSING = "not in this version; rehearse: rtspikes run --source sim:60"
 
 NEXT = """
 Next:
   this log         rtspikes info {log}
   your recording   rtspikes replay FILE.raw --log session1
   your LSL stream  {lsl}
-  your program     rtspikes run --source sim:60, and in another terminal, in Python:
+  your program     rtspikes run --source sim:60, and in Python elsewhere:
 
     import rtspikes
     with rtspikes.subscribe() as s:
         for batch in s:
-            print(batch.spikes["channel"], batch.spikes["amplitude_uv"], batch.missed)
+            print(batch.spikes["channel"], batch.missed)
 """
 
 
 @examples("rtspikes demo", "rtspikes demo --scenario bicuculline --seconds 10")
 @click.command()
 @click.option(
-    "--scenario", default="baseline", metavar="NAME", help="bicuculline, ttx, artifact, deadelectrode, storm."
+    "--scenario", default="baseline", metavar="NAME", help="baseline, bicuculline, ttx, artifact, deadelectrode, storm."
 )
 @click.option("--layout", default="60", metavar="LAYOUT", help="60, 64x64, wells:24x16, or a number of electrodes.")
 @click.option("--seconds", type=Number(positive=True), default=12.0, metavar="S", help="Length [default: 12].")
 @click.option("--seed", type=Number(whole=True), default=1, metavar="N", help="Another culture [default: 1].")
-@click.option("--log", "log_path", type=click.Path(path_type=Path), metavar="PATH", help="Folder of the log.")
+@click.option(
+    "--log", "log_path", type=click.Path(path_type=Path), metavar="PATH", help="Folder of the log [default: demo-TIME]."
+)
 def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path | None) -> None:
     """Simulate a culture on an array, and show its spikes as they are found.
 
@@ -67,11 +70,16 @@ def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path |
     folder = session_path(log_path or _free_path())
     check_free(folder)
     truth = find_truth(uri)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
     console.print(f"A simulated culture on an array ({layout}, {scenario}): {seconds:g} s, as if it came from a rig.")
     with BackgroundEngine("--source", uri, "--log", str(folder)) as engine:
-        with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
-            watch, scorer = _show(console, engine, subscriber, truth)
+        try:
+            with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
+                watch, scorer = _show(console, engine, subscriber, truth)
+        except EngineVanished:
+            raise EngineVanished(
+                f"the engine died in the middle of it; what it found until then: rtspikes info {folder}"
+            ) from None
         engine.check()
     console.print()
     for name, text in summary(watch, scorer, folder):
@@ -79,9 +87,17 @@ def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path |
     console.print(NEXT.format(log=folder, lsl=LSL if "lsl" in SCHEMES else LSL_MISSING), markup=False)
 
 
+class Screen(Console):
+    """A console whose reader may go, as `| head` does, without that being an error of its own."""
+
+    def on_broken_pipe(self) -> None:
+        """Hand the BrokenPipeError on, to be answered like any other."""
+        raise  # noqa: PLE0704
+
+
 def _free_path() -> Path:
     """Return where the log goes: a name of its own in the current folder."""
-    return Path(time.strftime("demo-%Y%m%d-%H%M%S"))
+    return Path(f"{time.strftime('demo-%Y%m%d-%H%M%S')}-{os.getpid()}")
 
 
 def _show(
@@ -132,13 +148,14 @@ class _Picture:
         if now - self._drawn_s >= 1 / FRAMES_PER_S:
             self._drawn_s = now
             channels = int(watch.electrodes.sum())
-            self._live.update(panel(watch, f"{channels} electrodes, {watch.seconds:.1f} s"), refresh=True)
+            title = f"{channels} electrodes, {watch.seconds:.1f} s"
+            self._live.update(panel(watch, title, self._live.console.width), refresh=True)
 
 
 @contextmanager
 def _picture(console: Console) -> Iterator[_Picture | None]:
     """Yield a picture below the lines where the output is a terminal, else None."""
-    if not console.is_terminal:
+    if not console.is_terminal or console.width < MAP_COLUMNS or not console.encoding.startswith("utf"):
         yield None
         return
     with Live(console=console, auto_refresh=False) as live:

@@ -188,8 +188,8 @@ def _summary(engine: Engine, log_path: Path | None) -> None:
         f"{counts.get('spikes', 0)} spikes in {status.get('signal_s', 0):g} s of {engine.info.n_channels} channels",
         f"{samples_lost(status)} samples lost",
     ]
-    if counts.get("rejected"):
-        parts.append(f"{counts['rejected']} events rejected")
+    if n := counts.get("rejected"):
+        parts.append(f"{n} event{'s' * (n != 1)} rejected")
     if status.get("bad_samples"):
         parts.append(f"{status['bad_samples']} bad samples held")
     if log_path is not None:

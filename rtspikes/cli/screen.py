@@ -22,6 +22,9 @@ STEPS = np.array([1, 3, 6, 12, 25, 50, 100])
 BARS = " ▁▂▃▄▅▆▇█"
 COURSE_COLUMNS, COURSE_ROWS = 36, 6
 
+MAP_COLUMNS, BOTH_COLUMNS = 48, 80
+"""Width of a terminal from which on there is a map, and from which on the course of the activity is beside it."""
+
 LABELLED = 16
 """Columns up to which electrodes are drawn with their labels."""
 
@@ -106,10 +109,10 @@ def course(watch: Watch) -> Text:
     return text
 
 
-def panel(watch: Watch, title: str) -> Panel:
-    """Return the map and the course of the activity in a frame."""
-    grid = Table.grid(padding=(0, 4, 0, 0))
-    grid.add_row(array_map(watch), course(watch))
+def panel(watch: Watch, title: str, width: int = BOTH_COLUMNS) -> Panel:
+    """Return the map, and the course of the activity where there is room for both, in a frame."""
+    grid = Table.grid(padding=(0, 4), pad_edge=False)
+    grid.add_row(array_map(watch), *([course(watch)] if width >= BOTH_COLUMNS else []))
     outer = Table.grid()
     for part in (grid, Text(""), legend()):
         outer.add_row(part)

@@ -37,8 +37,8 @@ def export(session: Path, to: str, output: Path) -> None:
 
     npz: arrays by field, with waveforms; csv: a line per spike, with its channel's label.
     """
-    if not output.name:
-        raise ConfigError(f"-o must be the name of a file, got {str(output)!r}")
+    if not output.name or str(output) == "-" or (output.exists() and not output.is_file()):
+        raise ConfigError(f"-o must be the name of a file, new or old, got {str(output)!r}")
     log = read_session(session)
     try:
         with _whole(session):

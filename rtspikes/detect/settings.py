@@ -55,7 +55,9 @@ class DetectSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What makes an event, for every channel that no rule says otherwise."""
 
     method: Annotated[Literal["threshold"], Meta(description="detection method")] = "threshold"
-    threshold: Annotated[float, Meta(gt=0, description="threshold in multiples of the noise level (σ, MAD)")] = 5.0
+    threshold: Annotated[
+        float, Meta(gt=0, le=1000, description="threshold in multiples of the noise level (σ, MAD)")
+    ] = 5.0
     threshold_uv: Annotated[
         float | None, Meta(description="threshold height (µV) instead of a multiple of σ; may carry its sign")
     ] = None
@@ -84,7 +86,7 @@ class ChannelRule(Struct, frozen=True, forbid_unknown_fields=True):
         str | tuple[int | str, ...],
         Meta(description='labels or globs ("E1*"), positions ([0, 1], "#0-15"), "well:B2", "kind:aux", or a list'),
     ]
-    threshold: Annotated[float, Meta(gt=0, description="threshold in σ")] | UnsetType = UNSET
+    threshold: Annotated[float, Meta(gt=0, le=1000, description="threshold in σ")] | UnsetType = UNSET
     threshold_uv: Annotated[float, Meta(description="threshold height (µV)")] | UnsetType = UNSET
     sign: Annotated[Sign, Meta(description="neg, pos or both")] | UnsetType = UNSET
     dead_time_ms: Annotated[float, Meta(gt=0, le=1000, description="dead time (ms)")] | UnsetType = UNSET

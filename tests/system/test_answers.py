@@ -42,7 +42,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
         USAGE, "--to: unknown format 'np'; did you mean 'npz'? (see rtspikes export --help)"),
     "export good.rtspikes --to hdf5 -o x": (
         USAGE, "--to: unknown format 'hdf5'; known: npz, csv (see rtspikes export --help)"),
-    "export good.rtspikes --to csv -o ''": (USAGE, "-o must be the name of a file, got '.'"),
+    "export good.rtspikes --to csv -o -": (USAGE, "-o must be the name of a file, new or old, got '-'"),
+    "export good.rtspikes --to csv -o ''": (USAGE, "-o must be the name of a file, new or old, got '.'"),
     "listen --topic spike": (
         USAGE, "--topic: unknown topic 'spike'; did you mean 'spikes'? (see rtspikes listen --help)"),
     "listen somewhere": (
@@ -64,9 +65,11 @@ ANSWERS: dict[str, tuple[int, str]] = {
         USAGE, "--set wants KEY=VALUE, for example detect.threshold=4.5, got 'detect'"),
     "replay good.raw --set foo.bar=1": (
         USAGE, "unknown key 'foo'; known: source, detect, channels, ring, publish, session"),
-    "replay good.raw --set detect.threshold=-4": (USAGE, "detect.threshold must be a number > 0, got -4"),
-    "replay good.raw --set detect.threshold=high": (USAGE, "detect.threshold must be a number > 0, got 'high'"),
-    "replay good.raw --set detect.threshold.x=5": (USAGE, "detect.threshold must be a number > 0, got {'x': 5}"),
+    "replay good.raw --set detect.threshold=-4": (USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got -4"),
+    "replay good.raw --set detect.threshold=high": (
+        USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got 'high'"),
+    "replay good.raw --set detect.threshold.x=5": (
+        USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got {'x': 5}"),
     "replay good.raw --set detect=5": (USAGE, "detect must be a table of settings, got 5"),
     "replay good.raw --set detect.sign=down": (USAGE, "detect.sign must be one of neg, pos, both, got 'down'"),
     "replay good.raw --set source.loop=maybe": (USAGE, "source.loop must be true or false, got 'maybe'"),

@@ -97,7 +97,30 @@ def test_a_killed_engine_is_told(tmp_path: Path) -> None:
         engine.kill()
         assert demo.finish() == 4
         assert len(demo.err) == 1
-        assert "closed the connection without an end" in demo.err[0]
+        assert demo.err[0].endswith(f"rtspikes info {tmp_path / 'd.rtspikes'}")
+        assert "the engine died" in demo.err[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL by process group is POSIX's")
+def test_a_killed_logger_is_told_at_once_and_in_the_end(tmp_path: Path) -> None:
+    import psutil
+
+    with Running("demo", "--seconds", 6, "--log", tmp_path / "d") as demo:
+        demo.wait_line(" of 59 ")
+        loggers = [p for p in psutil.Process(demo.process.pid).children(recursive=True) if "log" in p.cmdline()]
+        loggers[-1].kill()
+        assert "THE LOGGER ENDED" in demo.wait_line("THE LOGGER ENDED")
+        assert demo.process.poll() is None
+        assert demo.finish() == 5
+    assert demo.err[-1] == "rtspikes: the log is not complete: its logger ended before the run did"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell with pipes is needed")
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    line = " ".join(command("demo", "--seconds", "4", "--log", str(tmp_path / "d")))
+    shell = ["bash", "-c", f"set -o pipefail; {line} | head -1"]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.score import score_session
 from tests.simulated import simulate, write_recording
 from tests.system.processes import DEADLINE_S, Running
+from tests.system.processes import rtspikes as run_to_end
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -145,6 +146,14 @@ def test_readmes_configuration_is_accepted(tmp_path: Path) -> None:
     config = load_config(path)
     assert config.detect.threshold == 4.5
     assert config.session["culture"] == "B7"
+    made = subprocess.run(
+        [sys.executable, "-c", snippet(README, "<!-- python: make -->")], cwd=tmp_path, timeout=DEADLINE_S
+    )
+    assert made.returncode == 0
+    options = ("--set", "source.speed=max", "--publish", "tcp://127.0.0.1:0", "--log", "s")
+    done = run_to_end("run", "lab.toml", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rtspikes.read_session(tmp_path / "s.rtspikes").info["session_keys"]["div"] == 21
 
 
 def test_the_settings_document_is_up_to_date() -> None:

@@ -47,7 +47,7 @@ DENIED = f"/dev/rig: {os.strerror(13).lower()}; check who may read and write the
 ANSWERS = {
     "bug": (1, [f"internal error: ZeroDivisionError: a text of two lines{REPORT}"]),
     "refused": (5, [DENIED]),
-    "hungry": (1, ["not enough memory; lower ring.seconds, or choose fewer channels"]),
+    "hungry": (1, ["not enough memory; close other programs, take fewer channels, or lower ring.seconds"]),
     "absent": (
         1,
         [

@@ -159,7 +159,7 @@ def test_set_cannot_go_into_a_value() -> None:
 
 
 def test_set_of_a_wrong_value_names_key_and_value() -> None:
-    with pytest.raises(ConfigError, match=r"detect\.threshold must be a number > 0, got 'high'"):
+    with pytest.raises(ConfigError, match=r"detect\.threshold must be a number > 0 and ≤ 1000, got 'high'"):
         load_config(None, ["detect.threshold=high"])
 
 

@@ -70,6 +70,8 @@ def parse_address(address: str) -> Simulation:
         name, _, text = part.partition("=")
         if name not in readers:
             raise ConfigError(f"sim: unknown parameter {reprlib.repr(name)}; {nearest(name, readers)}")
+        if name in values:
+            raise ConfigError(f"sim: {name} must be given once, got it again in {reprlib.repr(part)}")
         values[name] = readers[name](name, urllib.parse.unquote(text))
     return Simulation(**values)  # type: ignore[arg-type]
 

@@ -44,7 +44,7 @@ def make_layout(name: str, pitch_um: float | None = None) -> Layout:
         return _plate(int(match[1]), int(match[2]), pitch_um or WELL_UM)
     if match := re.fullmatch(r"(0|[1-9][0-9]{0,4})x(0|[1-9][0-9]{0,4})", name):
         return _grid(int(match[1]), int(match[2]), int(match[1]) * int(match[2]), pitch_um or DENSE_UM, "{0}-{1}")
-    if re.fullmatch(r"0|[1-9][0-9]{0,5}", name):
+    if re.fullmatch(r"0|[1-9][0-9]{0,11}", name):
         n = int(name)
         return _grid(math.isqrt(max(n - 1, 0)) + 1, n, n, pitch_um or SPARSE_UM, "E{2}")
     raise ConfigError(

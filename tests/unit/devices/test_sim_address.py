@@ -166,7 +166,8 @@ def test_every_scenario_has_a_word_for_the_user() -> None:
         ("-1", "got '-1'"),
         ("64X64", "got '64X64'"),
         ("1e3", "got '1e3'"),
-        ("9999999", "got '9999999'"),
+        ("9999999", "sim: a layout must have 1 … 16384 electrodes, got 9999999"),
+        ("60?seed=1&seed=2", "sim: seed must be given once, got it again in 'seed=2'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_simulated_is_refused_with_name_rule_and_value(address: str, text: str) -> None:
