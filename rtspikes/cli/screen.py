@@ -100,7 +100,7 @@ def course(watch: Watch) -> Text:
     counts = watch.course(COURSE_COLUMNS)
     top = max(int(counts.max()), 8)
     text = Text(no_wrap=True)
-    text.append(f"all together, spikes per {BIN_S:g} s, top {top}\n", Style(dim=True))
+    text.append(f"all: spikes per {BIN_S:g} s, top {top}\n", Style(dim=True))
     eighths = np.ceil(counts * (COURSE_ROWS * 8) / top).astype(int)
     for row in range(COURSE_ROWS - 1, -1, -1):
         text.append("".join(BARS[min(max(e - row * 8, 0), 8)] for e in eighths) + "\n", Style(color=COLOURS[5]))
