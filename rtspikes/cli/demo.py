@@ -92,7 +92,7 @@ class Screen(Console):
 
     def on_broken_pipe(self) -> None:
         """Hand the BrokenPipeError on, to be answered like any other."""
-        raise  # noqa: PLE0704
+        raise
 
 
 def _free_path() -> Path:
@@ -103,11 +103,11 @@ def _free_path() -> Path:
 def _show(
     console: Console, engine: BackgroundEngine, subscriber: Subscriber, truth: Truth | None
 ) -> tuple[Watch, Scorer | None]:
-    """Show what comes until the engine ends; the first Ctrl-C asks it to."""
+    """Show what comes until the engine ends; a first Ctrl-C asks it to, a second one is not waited for."""
     clock = LslClock()
     watch: Watch | None = None
     scorer: Scorer | None = None
-    told_s = 0
+    told_s, asked = 0, False
     with _picture(console) as live:
         while not subscriber.ended:
             try:
@@ -127,6 +127,9 @@ def _show(
                 if live is not None:
                     live.show(watch)
             except KeyboardInterrupt:
+                if asked:
+                    raise
+                asked = True
                 engine.stop()
     if watch is None:
         raise DataError("the engine ended without a session; try: rtspikes doctor")

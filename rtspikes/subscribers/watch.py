@@ -20,7 +20,7 @@ BIN_S, BINS = 0.2, 64
 """The course of the activity: spikes of all electrodes per bin, for so many bins back."""
 
 ACTIVE_PER_S = 5 / 60
-"""An electrode is active from 5 spikes per minute on (the usual criterion, e.g. Brewer et al. 2009)."""
+"""An electrode is active from 5 spikes per minute on, as the software of multi-well arrays counts."""
 
 
 class Watch:

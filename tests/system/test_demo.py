@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rtspikes
-from tests.system.processes import DEADLINE_S, Running, command
+from tests.system.processes import DEADLINE_S, Running, command, wait_until
 from tests.system.processes import rtspikes as run_to_end
 
 
@@ -85,6 +86,32 @@ def test_ctrl_c_drains_and_still_sums_up(tmp_path: Path) -> None:
         assert demo.finish() == 0, demo.err
         assert any("recall" in line for line in demo.out)
     assert rtspikes.read_session(tmp_path / "d.rtspikes").ended in ("end", "stopped")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process on Windows")
+def test_a_second_ctrl_c_is_not_kept_waiting(tmp_path: Path) -> None:
+    import psutil
+
+    with Running("demo", "--seconds", 600, "--log", tmp_path / "d") as demo:
+        demo.wait_line(" of 59 ")
+        (engine,) = psutil.Process(demo.process.pid).children()
+        engine.suspend()  # it cannot drain
+        demo.process.send_signal(signal.SIGINT)
+        wait_until(lambda: _asked_to_end(engine), "the engine is asked to end")
+        demo.process.send_signal(signal.SIGINT)
+        engine.resume()
+        assert demo.finish() == 130
+        assert not any("recall" in line for line in demo.out)
+    assert not engine.is_running()
+
+
+def _asked_to_end(engine: Any) -> bool:
+    """Tell whether SIGTERM waits for a process that is stopped (Linux); elsewhere it is taken as sent."""
+    status = Path(f"/proc/{engine.pid}/status")
+    if not status.exists():
+        return True
+    pending = next(line for line in status.read_text().splitlines() if line.startswith("ShdPnd"))
+    return bool(int(pending.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL by process group is POSIX's")

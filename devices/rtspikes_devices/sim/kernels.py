@@ -1,7 +1,8 @@
 """The simulation's hot loops: spike draws, waveforms into the signal, and the sum of everything as int16.
 
 All arithmetic is on integers, or float32 without fastmath in a fixed order, so that the samples are the same on every
-computer and in any chunk. Measured on one core with AVX-512: `synthesize` makes about 0.4 Gsamples/s at 1024 channels.
+computer and in any chunk. Measured on one core with AVX-512: a whole signal is made at 0.25 to 0.3 Gsamples/s from 1024
+channels on.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The baseline's figures are near those of mature dissociated cortical cultures: 5
 spikes in network bursts, bursts 0.45 … 6 s apart (10th … 90th percentile), 25 … 440 ms long, 68 % of the electrodes
 recruited, 28 spikes/s per electrode inside. Network spikes last 0.1 to 0.2 s and recruit first-to-fire neurons tens of
 milliseconds before the others (Eytan & Marom 2006, J Neurosci 26:8465). Blocking GABA-A receptors makes bursts longer
-and more regular and recruits nearly all (Teppola et al. 2019, Front Cell Neurosci 13:378; Weihberger et al. 2013,
-J Neurophysiol 109:1764). Tetrodotoxin ends all spikes.
+and more regular and recruits nearly all (Teppola et al. 2019, Front Cell Neurosci 13:378; PMC4505148 for evoked
+ones). Tetrodotoxin ends all spikes.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ class Signal:
             shared[hit, 2] = self._pulse[after[hit]]
         if self._scenario.storm_s:
             every = round(self._scenario.storm_s * self._rate)
-            shared[:, 3] = (since >= 0) & ((since - self._rate) % every < self._rate) & (since >= self._rate)
+            shared[:, 3] = (since >= self._rate) & ((since - self._rate) % every < self._rate)
         return shared
 
     def _fields(self, first: int, end: int) -> NDArray[np.float32]:
