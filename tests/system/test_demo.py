@@ -96,6 +96,7 @@ def test_a_second_ctrl_c_is_not_kept_waiting(tmp_path: Path) -> None:
         demo.wait_line(" of 59 ")
         (engine,) = psutil.Process(demo.process.pid).children()
         engine.suspend()  # it cannot drain
+        wait_until(lambda: engine.status() == psutil.STATUS_STOPPED, "the engine stops")
         demo.process.send_signal(signal.SIGINT)
         wait_until(lambda: _asked_to_end(engine), "the engine is asked to end")
         demo.process.send_signal(signal.SIGINT)
