@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
+import numpy as np
 import pytest
 
 import rtspikes
+from rtspikes.cli.commands import cli
 from rtspikes.config import settings_document
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.score import score_session
@@ -20,7 +24,11 @@ from tests.system.processes import rtspikes as run_to_end
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 TOUR = (ROOT / "rtspikes/TOUR.md").read_text("utf-8")
+DOCUMENTS = [
+    ROOT / name for name in ("README.md", "devices/README.md", "rtspikes/TOUR.md", "rtspikes/wire/PROTOCOL.md")
+]
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -162,12 +170,40 @@ def test_the_settings_document_is_up_to_date() -> None:
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:
-    for document in (
-        ROOT / "README.md",
-        ROOT / "devices/README.md",
-        ROOT / "rtspikes/TOUR.md",
-        ROOT / "rtspikes/wire/PROTOCOL.md",
-    ):
+    for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links {target}"
+
+
+def test_every_command_that_a_document_names_is_there_with_its_options() -> None:
+    named = [
+        (document.name, words)
+        for document in DOCUMENTS
+        for span in re.findall(r"`(rtspikes [^`\n]+)`", document.read_text("utf-8"))
+        if (words := span.split()[1:]) and not words[0].startswith("-")
+    ]
+    assert len(named) > 15
+    for document, words in named:
+        command = cli.get_command(click.Context(cli), words[0])
+        assert command is not None, f"{document} names {words}"
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, f"{document} names {words}"
+
+
+def test_readmes_one_liners_in_python_do_what_it_says(tmp_path: Path) -> None:
+    recording = write_recording(tmp_path / "recording", simulate(4, 1.0)[0])
+    array, session = np.fromfile(recording, "<i2").reshape(-1, 4), "session1.rtspikes"
+    run_to_end("replay", recording, "--speed", "max", "--publish", "tcp://127.0.0.1:0", "--log", session, cwd=tmp_path)
+    spans = [span for span in re.findall(r"`([^`\n]+)`", PROSE) if re.search(r"rtspikes\.\w+\(", span)]
+    assert len(spans) >= 3
+    for span in spans:
+        code = span.replace("recording.raw", recording.as_posix()).replace(session, (tmp_path / session).as_posix())
+        exec(code, {"rtspikes": rtspikes, "array": array})
+
+
+def test_the_truth_is_to_be_had_as_the_devices_document_says() -> None:
+    names: dict[str, Any] = {}
+    exec(snippet((ROOT / "devices/README.md").read_text("utf-8"), "<!-- python: truth -->"), names)
+    assert 0 < len(names["to_find"]) <= len(names["spikes"])
+    assert set(names["spikes"].dtype.names) == {"sample", "channel", "unit", "amplitude_uv"}
