@@ -49,10 +49,10 @@ def main() -> None:
             engine.check()
         console.print(HEADER, style="dim")
         for text in lines[-5:]:
-            console.print(text, highlight=False)
+            console.print(text)
         console.print(busiest)
         for name, text in summary(watch, scorer, log)[:4]:
-            console.print(f"  {name:8} {text}", highlight=False)
+            console.print(f"  {name:8} {text}")
         svg = console.export_svg(title="rtspikes demo")
     Path(__file__).with_name("demo.svg").write_text(svg, "utf-8")
 

@@ -10,7 +10,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 from numpy.typing import NDArray
 
 _GOLDEN, _MIX1, _MIX2 = uint64(0x9E3779B97F4A7C15), uint64(0xBF58476D1CE4E5B9), uint64(0x94D049BB133111EB)
@@ -25,6 +25,15 @@ def mix(key, index):  # type: ignore[no-untyped-def]
     x = uint64((x ^ (x >> uint64(30))) * _MIX1)
     x = uint64((x ^ (x >> uint64(27))) * _MIX2)
     return uint64(x ^ (x >> uint64(31)))
+
+
+@njit(uint64[::1](uint64, int64[::1]), nogil=True, cache=True)
+def mix_all(under, indices):  # type: ignore[no-untyped-def]
+    """Return uint64 (n,), `mix` of every index (n,) under a key."""
+    bits = np.empty(len(indices), np.uint64)
+    for i in range(len(indices)):
+        bits[i] = mix(under, uint64(indices[i]))
+    return bits
 
 
 def key(seed: int, *path: int) -> np.uint64:

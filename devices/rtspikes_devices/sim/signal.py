@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtspikes.types import Samples
 from rtspikes_devices.sim.address import Simulation
 from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels, stimulated_channel
-from rtspikes_devices.sim.draws import QUANTILES, key, mix, normal_quantiles, quantised, uniform
+from rtspikes_devices.sim.draws import QUANTILES, key, mix, mix_all, normal_quantiles, quantised, uniform
 from rtspikes_devices.sim.kernels import add_spikes, synthesize
 from rtspikes_devices.sim.layouts import GAIN_UV, Layout
 from rtspikes_devices.sim.scenarios import SCENARIOS
@@ -70,7 +70,7 @@ class Signal:
         simulation, channels = self._simulation, self._layout.channels
         n, seed = len(channels), simulation.seed
         neurons = self._culture.neurons
-        shape_draws = _hashed(key(seed, _SHAPE), np.arange(neurons.n))
+        shape_draws = mix_all(key(seed, _SHAPE), np.arange(neurons.n, dtype=np.int64))
         self._shape_of = (shape_draws % np.uint64(SHAPES)).astype(np.int64)
         self._steps = (neurons.amplitudes_uv / GAIN_UV).astype(np.float32)
         draws = [int(mix(key(seed, _NOISE), np.uint64(c))) for c in range(n)]
@@ -177,7 +177,7 @@ class Signal:
         """Return what all channels share at absolute samples `at` (n,): float32 (n, 4)."""
         shared = np.zeros((len(at), 4), np.float32)
         shared[:, 0] = self._hum[at * (HUM_HZ * _TURN) // self._rate % _TURN]
-        draws = _hashed(key(self._simulation.seed, _COMMON), at)
+        draws = mix_all(key(self._simulation.seed, _COMMON), at)
         a, b = (self._table[draws >> np.uint64(bits) & np.uint64(QUANTILES - 1)] for bits in (20, 42))
         drift = self._sine[at * _TURN // (7 * self._rate) % _TURN]  # 1/7 Hz
         drift += self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]  # 2/3 Hz
@@ -210,14 +210,6 @@ class Signal:
 
 def _steps(n: int, value: float) -> NDArray[np.float32]:
     return quantised(np.full(n, value))
-
-
-def _hashed(under: np.uint64, index: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return SplitMix64 draws, uint64 (n,), for indices under a key (as `draws.mix`)."""
-    x = under + (index.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))
 
 
 def _shapes(seed: int, rate: int) -> tuple[NDArray[np.float32], int]:
