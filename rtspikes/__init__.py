@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rtspikes.errors import (
     ConfigError,
     DataError,
     EngineVanished,
+    RequestError,
     RtspikesError,
     SourceError,
     TransportError,
@@ -28,35 +30,41 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from rtspikes.config import Config
+    from rtspikes.detect.changes import Change
     from rtspikes.detect.settings import DetectSettings
     from rtspikes.subscribers.log.reader import Session
-    from rtspikes.wire.subscribe import Batch, Missed, Subscriber, subscribe
+    from rtspikes.wire.batch import Batch, Missed
+    from rtspikes.wire.control import Control, control
+    from rtspikes.wire.subscribe import Subscriber, subscribe
 
 __all__ = [
     "Batch",
     "ConfigError",
+    "Control",
     "DataError",
     "EngineVanished",
     "Missed",
+    "RequestError",
     "RtspikesError",
     "SourceError",
     "Subscriber",
     "TransportError",
     "__version__",
+    "control",
     "detect",
     "read_session",
     "subscribe",
 ]
 
 if not TYPE_CHECKING:
+    _WIRE = {"Batch": "batch", "Missed": "batch", "Subscriber": "subscribe", "subscribe": "subscribe"}
+    _WIRE |= {"Control": "control", "control": "control"}
 
     def __getattr__(name: str) -> Any:
-        """Load the subscriber, and with it ZeroMQ and NumPy, when it is asked for."""
-        if name not in ("Batch", "Missed", "Subscriber", "subscribe"):
+        """Load what talks to engines, and with it ZeroMQ and NumPy, when it is asked for."""
+        if name not in _WIRE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from rtspikes.wire import subscribe as module
-
-        return getattr(module, name)
+        return getattr(importlib.import_module(f"rtspikes.wire.{_WIRE[name]}"), name)
 
 
 def detect(
@@ -65,11 +73,12 @@ def detect(
     *,
     rate_hz: float | None = None,
     uv_per_unit: float | None = None,
+    changes: Iterable[tuple[int, Change]] = (),
 ) -> tuple[NDArray[np.void], NDArray[np.float32]]:
     """Detect the spikes of a whole recording; see `rtspikes.offline.detect` (loads the kernels at the first call)."""
     from rtspikes.offline import detect as run
 
-    return run(recording, settings, rate_hz=rate_hz, uv_per_unit=uv_per_unit)
+    return run(recording, settings, rate_hz=rate_hz, uv_per_unit=uv_per_unit, changes=changes)
 
 
 def read_session(path: str | Path) -> Session:

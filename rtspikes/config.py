@@ -21,7 +21,7 @@ from rtspikes.errors import ConfigError, DataError, nearest, reason
 from rtspikes.rules import refusal
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import StreamInfo
-from rtspikes.wire.settings import PublishSettings
+from rtspikes.wire.settings import HistorySettings, PublishSettings, ReplySettings
 
 
 class RingSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +39,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     channels: Annotated[tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")] = ()
     ring: RingSettings = RingSettings()
     publish: PublishSettings = PublishSettings()
+    history: HistorySettings = HistorySettings()
+    reply: ReplySettings = ReplySettings()
     session: Annotated[
         dict[str, Any], Meta(description="free keys, kept in the log: culture, div, treatment, experimenter …")
     ] = {}

@@ -1,17 +1,22 @@
 """The engine: the one file that knows every stage.
 
-    source ─▶ ring ─▶ detector ─▶ publisher
+    source ─▶ ring ─▶ detector ─▶ publisher ─▶ subscribers
     └ acquiring ┘ └─ processing thread ────┘
+                      ▲ commands     │ history (shared memory)
+                      └── reply process ◀──▶ requests
 
 Threads, and what each owns:
 
 - acquiring: the source from `start` on, and the ring's writing end.
-- processing: the ring's leased reader, the detector, the announcer and the publisher's socket.
+- processing: the ring's leased reader, the detector, the announcer, the publisher's socket and the history's writing
+  end; it carries out control requests between blocks.
+- guarding (wire/publish.py): the gate of the publisher's socket.
+- attending, telling (wire/reply.py): the pipes to the reply process, and its life.
 - the caller's: opens and closes everything, waits, and hands Ctrl-C on by `stop` or `abort`.
 
 They share the ring (see there), `SampleClock` and `status` (replaced, never changed) and one condition, `_moved`, that
-each notifies when it has moved the ring. Nothing else is queued. Every wait has a timeout; the first exception of
-either thread ends the run and is raised by `wait`.
+acquiring and processing notify when they have moved the ring; and the two bounded queues of wire/reply.py. Every wait
+has a timeout; the first exception of any thread ends the run and is raised by `wait`.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +33,9 @@ import msgspec
 import numpy as np
 
 from rtspikes.clock import Clock, LslClock, SampleClock
+from rtspikes.commands import Commands
 from rtspikes.config import Config, noise_from_file
+from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector
 from rtspikes.errors import ConfigError, RtspikesError, SourceError
 from rtspikes.protocols import Pull, Source
@@ -36,8 +43,10 @@ from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.sources import open_source
 from rtspikes.types import GapCause
 from rtspikes.wire.announce import Announcer
+from rtspikes.wire.keys import ClientKey, Right, ServerKeys
 from rtspikes.wire.messages import session_facts
 from rtspikes.wire.publish import Aborted, Publisher
+from rtspikes.wire.reply import ReplyService
 
 LARGEST_BLOCK = 4096
 """Samples that are detected and published at a time: bounds latency while a backlog is caught up."""
@@ -53,11 +62,20 @@ class Engine:
     """Runs one stream from its source to the publisher.
 
     Use as a context manager: entering opens the source, compiles or loads the kernels and binds the endpoint; then
-    `start`, and `wait` until it ends. `source` stands in for the one that the configuration names.
+    `start`, and `wait` until it ends. `source` stands in for the one that the configuration names. `changes` of
+    detection, by absolute sample, are made as if they had been asked for in time.
     """
 
-    def __init__(self, config: Config, *, source: Source | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Source | None = None,
+        clock: Clock | None = None,
+        changes: Sequence[tuple[int, Change]] = (),
+    ) -> None:
         self._config = config
+        self._changes = changes
         self._clock = clock or LslClock()
         self._source = source or open_source(config.source, self._clock)
         self._stop, self._abort, self._acquired = threading.Event(), threading.Event(), threading.Event()
@@ -88,9 +106,21 @@ class Engine:
         self._ring = Ring(info.n_channels, info.dtype, self._ring_samples(), self._first)
         self._reader = LeasedReader(self._ring)
         self._sample_clock = SampleClock(info.rate_hz)
-        self._publisher = Publisher(config.publish, paced=not info.live, abort=self._abort.is_set)
-        self.endpoint = self._publisher.bind()
-        self._publisher.set_info(self._info_fields())
+        keys, own = self._load_keys()
+        self._publisher = Publisher(config.publish, not info.live, self._abort.is_set, keys, own, self._fail_beside)
+        self._reply = ReplyService(
+            config.publish, config.history, config.reply,
+            self._publisher.session, self._publisher.history_topics, own, self._fail_beside,
+        )  # fmt: skip
+        self._publisher.history = self._reply.history
+        try:
+            self.endpoint = self._publisher.bind()
+            self._reply.start(self.endpoint)
+            self._reply.wait_bound()
+        except BaseException:
+            self._close(at_once=True)
+            raise
+        self._tell_info()
         self._announcer = Announcer(
             self._publisher,
             info,
@@ -100,7 +130,26 @@ class Engine:
             self._detector.pre + self._detector.post,
             config.publish.tick_ms * 1e-3,
         )
+        self._commands = Commands(
+            self._reply, self._detector, self._announcer, info, self._sample_clock, self._clock,
+            lambda: max(self._first, self._ring.next_sample - 1), self.stop,
+        )  # fmt: skip
         self._learn_until = self._first + self._detector.initial_samples
+
+    def _load_keys(self) -> tuple[ServerKeys | None, dict[bytes, tuple[str, Right]]]:
+        """Return the keys of the configuration's folder, and the public one of this engine's own children."""
+        self.child_key: ClientKey | None = None
+        if self._config.publish.keys is None:
+            return None, {}
+        keys = ServerKeys.load(self._config.publish.keys)
+        self.child_key = ClientKey.new(keys.public)
+        return keys, {self.child_key.public: ("the engine's own", Right.READ)}
+
+    def _tell_info(self) -> None:
+        """Let subscribers, and who asks, have what `info` says now."""
+        self._reply_told = self._reply.endpoint
+        self._publisher.set_info(self._info_fields())
+        self._reply.set_info(self._publisher.encoded_info())
 
     def _ring_samples(self) -> int:
         """Return the ring's capacity; raise ConfigError when the held start does not fit."""
@@ -122,6 +171,9 @@ class Engine:
             **session_facts(self.info, self._detector, self._config.channels),
             "stream": self._config.publish.stream,
             "endpoint": self.endpoint,
+            "reply": {"endpoint": self._reply_told},
+            "security": self._publisher.security,
+            "history": msgspec.to_builtins(self._config.history),
             "first_sample": self._first,
             "clock": {"lsl_s": now, "utc": datetime.now(UTC).isoformat()},
             "session_keys": msgspec.to_builtins(self._config.session),
@@ -136,8 +188,14 @@ class Engine:
         self.stop()
         for thread in self._threads:
             thread.join()
-        self._publisher.close(at_once=self._abort.is_set())
+        self._close(at_once=self._abort.is_set())
         self._source.__exit__(kind, error, trace)
+
+    def _close(self, at_once: bool) -> None:
+        """Close both sockets, once subscribers have what they still need unless `at_once`."""
+        deadline_s = time.monotonic() + (0.0 if at_once else self._config.publish.linger_s)
+        self._publisher.close(at_once)
+        self._reply.close(deadline_s - time.monotonic())
 
     def start(self) -> None:
         """Begin to serve subscribers; samples come once `release` lets them."""
@@ -193,6 +251,7 @@ class Engine:
                 self._fail(name, error)
             finally:
                 if name == "processing":
+                    self._reply.end_commands()
                     self._done.set()
 
         thread = threading.Thread(target=run, name=f"rtspikes-{name}", daemon=True)
@@ -211,6 +270,11 @@ class Engine:
         else:
             self._error = self._error or error
             self.abort()
+
+    def _fail_beside(self, error: BaseException) -> None:
+        """Take the error of a thread that serves subscribers: it ends the run."""
+        self._error = self._error or error
+        self.abort()
 
     # acquiring thread
 
@@ -261,8 +325,11 @@ class Engine:
 
     def _process(self) -> None:
         learned = self._detector.initial_samples == 0
+        self._commands.schedule(self._changes, "the session that is repeated")
         while not self._abort.is_set():
-            self._publisher.poll()
+            if self._publisher.poll() and learned and self._detector.frozen:
+                self._announcer.thresholds(self._detector.levels())  # no update will tell who has just joined
+            self._commands.handle()
             ended = self._acquired.is_set()  # read before the ring: what is in it then is all there will be
             seen = self._ring.written
             learned = learned or self._learn(ended)
@@ -277,6 +344,8 @@ class Engine:
             else:
                 self._idle(seen)
             self._announcer.tick(self._state)
+            if self._reply.endpoint != self._reply_told:
+                self._tell_info()
         if not self._abort.is_set():
             self._finish()
 
@@ -335,6 +404,13 @@ class Engine:
             "settling_samples": self._detector.settling_total,
             "ring_fill": round(self._ring.fill, 4),
             "source": self._source.status(),
+            "security": self._publisher.security,
+            "connections": self._publisher.connections,
+            "missed_by_subscribers": self._reply.missed_by_subscribers,
+            "reply": self._reply.status(),
+            "commands": {"done": self._commands.done, "refused": self._commands.refused},
+            "frozen": self._detector.frozen,
+            "muted": int(self._detector.muted.sum()),
         }
 
     def _finish(self) -> None:

@@ -46,6 +46,16 @@ class VersionError(WireError):
     """A message of another protocol version."""
 
 
+class RequestError(TransportError):
+    """A request that an engine did not grant; `code` is one of PROTOCOL.md's."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        if code in ("refused", "too_late", "forbidden"):
+            self.exit_code = ConfigError.exit_code
+
+
 class DataError(RtspikesError):
     """A file whose content is missing, damaged or contradicts its description."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rtspikes.clock import SampleClock
 from rtspikes.config import Config, noise_from_file, resolve_settings
+from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector, Events
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.errors import ConfigError
@@ -64,6 +65,7 @@ def detect(
     *,
     rate_hz: float | None = None,
     uv_per_unit: float | None = None,
+    changes: Iterable[tuple[int, Change]] = (),
 ) -> tuple[NDArray[np.void], NDArray[np.float32]]:
     """Detect the spikes of a whole recording: what a live run on the same samples would publish, byte for byte.
 
@@ -78,6 +80,8 @@ def detect(
         Sampling rate of an array (Hz).
     uv_per_unit
         µV per unit of the samples; for a file it overrides the sidecar, for an array the default is 1.
+    changes
+        Changes of detection (`rtspikes.detect.changes`), each with the sample from which it is in force.
 
     Returns
     -------
@@ -89,7 +93,7 @@ def detect(
     Raises
     ------
     ConfigError, DataError
-        For settings that do not fit, and files that cannot be read.
+        For settings and changes that do not fit, and files that cannot be read.
     """
     config = resolve_settings(settings)
     source: Recording
@@ -100,6 +104,8 @@ def detect(
         source = ArrayRecording(recording, rate_hz, uv_per_unit)
     info = source.info
     detector = Detector(info, config.detect, config.channels, sigma_uv=noise_from_file(config, info))
+    for sample, change in changes:
+        detector.schedule(change, sample)
     if detector.initial_samples:
         detector.learn([(_read(source, 0, min(detector.initial_samples, info.n_samples or 0)), 0)])
     events = [*_events(source, detector), detector.finish()]

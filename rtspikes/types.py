@@ -60,6 +60,15 @@ GAP_DTYPE = np.dtype(
     ]
 )
 
+MARK_DTYPE = np.dtype(
+    [
+        ("sample", "<i8"),  # the absolute index that it marks
+        ("time", "<f8"),  # LSL clock, s, of `sample`
+        ("line", "<u2"),  # the digital line or marker stream; 0: set by a person or a program
+        ("value", "<i4"),  # the line's value from `sample` on
+    ]
+)
+
 THRESHOLD_DTYPE = np.dtype(
     [
         ("sample", "<i8"),  # in force from this absolute index on

@@ -1,19 +1,25 @@
 """The detector once more, slow and plain: one sample after the other, one channel after the other, whole recording.
 
 Written from the rules in DESIGN and the docstrings, not from the kernels; float32 arithmetic in the same order, so that
-results can be compared byte for byte.
+results can be compared byte for byte. Changes are not followed along the way: what is in force at a sample is worked
+out from the whole list, for that sample alone.
 """
 
 from __future__ import annotations
 
+import bisect
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from rtspikes.detect.changes import Change, Follow, Freeze, Levels, Mute, Recalibrate, Threshold, Unmute
 from rtspikes.detect.settings import DetectSettings
-from rtspikes.types import SPIKE_DTYPE
+from rtspikes.selectors import select
+from rtspikes.types import SPIKE_DTYPE, ChannelInfo
 
 F = np.float32
 Segments = list[tuple[int, NDArray[Any]]]
@@ -78,8 +84,17 @@ class Reference:
     """Detects over segments [(first absolute index, raw samples (n, channels))] of one stream."""
 
     def __init__(
-        self, segments: Segments, gain_uv: float, rate: float, settings: DetectSettings, lsb_uv: float
+        self,
+        segments: Segments,
+        gain_uv: float,
+        rate: float,
+        settings: DetectSettings,
+        lsb_uv: float,
+        channels: Sequence[ChannelInfo] = (),
+        changes: Sequence[tuple[int, Change]] = (),
     ) -> None:
+        self.channels = channels
+        self.changes = sorted(changes, key=lambda change: change[0])
         self.settings, self.rate, self.segments = settings, rate, segments
         self.sections = sections_of(settings, rate)
         self.settling = settling_of(self.sections, rate)
@@ -88,6 +103,8 @@ class Reference:
         ]
         self.floor = F(0.1 * lsb_uv)
         self.sigmas = self._sigmas()
+        self.cuts = sorted({at for at, _ in [*self.sigmas, *self.changes]})
+        self._known: dict[tuple[int, int], tuple[np.float32, np.float32]] = {}
 
     def _valid_from(self, i: int) -> int:
         first = self.filtered[i][0]
@@ -111,28 +128,72 @@ class Reference:
         stride = largest_prime(rate / 1000)
         per_block = round(noise.block_s * rate / stride)
         block, keep = stride * per_block, round(noise.window_s * rate / (stride * per_block))
-        values, found = [first], [(begin, first)]
+        values, found = [(-1, first)], [(begin, first)]
         end = self.filtered[-1][0] + len(self.filtered[-1][1])
-        frozen = begin + round(noise.freeze_after_s * rate) if noise.mode == "freeze" else None
         for k in range(begin // block, end // block + 1):
             boundary = (k + 2) * block
             rows = self._rows(k * block, (k + 1) * block, stride)
-            if boundary > end or (frozen is not None and boundary >= frozen):
+            if boundary > end:
                 break
             if 2 * len(rows) < per_block:
                 continue
-            values = [*values, mad(rows)][-keep:]
-            ordered = np.sort(np.array(values), axis=0)
-            at = 0.4 * (len(values) - 1)
-            low, high = ordered[int(at)], ordered[min(int(at) + 1, len(values) - 1)]
+            values.append((k * block, mad(rows)))
+            forgotten = [at for at, c in self.changes if isinstance(c, Recalibrate) and at < boundary]
+            counted = [value for at, value in values if at >= max(forgotten, default=-1)][-keep:]
+            if self._frozen(boundary, block) or k * block < max(forgotten, default=-1):
+                continue
+            ordered = np.sort(np.array(counted), axis=0)
+            at = 0.4 * (len(counted) - 1)
+            low, high = ordered[int(at)], ordered[min(int(at) + 1, len(counted) - 1)]
             found.append((boundary, low + F(at - int(at)) * (high - low)))
         return found
 
-    def _level(self, n: int, channel: int) -> np.float32:
+    def _frozen(self, boundary: int, block: int) -> bool:
+        """Tell whether σ stays as it was at a boundary; a change at the boundary itself comes after it."""
+        noise = self.settings.noise
+        since = math.inf
+        if noise.mode == "freeze":
+            since = self.filtered[0][0] + round(noise.freeze_after_s * self.rate)
+        for at, change in self.changes:
+            if at < boundary and isinstance(change, Freeze):
+                since = at
+            elif at < boundary and isinstance(change, Follow):
+                since = math.inf
+            elif at < boundary and isinstance(change, Recalibrate):
+                first_in_force = (math.ceil(at / block) + 2) * block
+                since = max(since, at + round(noise.window_s * self.rate), first_in_force + 1)
+        return boundary >= since
+
+    def levels(self, n: int, channel: int) -> tuple[np.float32, np.float32]:
+        """Return how far down and how far up a trigger at sample `n` must be, both > 0; inf: no such trigger."""
+        key = bisect.bisect_right(self.cuts, n), channel
+        if key not in self._known:
+            self._known[key] = self._work_out_levels(n, channel)
+        return self._known[key]
+
+    def _work_out_levels(self, n: int, channel: int) -> tuple[np.float32, np.float32]:
         sigma = next(s for at, s in reversed(self.sigmas) if at <= n)[channel]
         assert sigma >= self.floor, "dead channels have tests of their own"
-        own = self.settings.threshold * float(sigma)
-        return F(own if self.settings.threshold_uv is None else abs(self.settings.threshold_uv))
+        down, up = ({"neg": (1, math.inf), "pos": (math.inf, 1), "both": (1, 1)})[self.settings.sign]
+        height = self.settings.threshold * float(sigma)
+        if self.settings.threshold_uv is not None:
+            height = abs(self.settings.threshold_uv)
+        found = down * height, up * height
+        muted = False
+        for at, change in self.changes:
+            if at > n:
+                break
+            if isinstance(change, Levels):
+                row = change.labels.index(self.channels[channel].label)
+                negative, positive = change.negative_uv[row], change.positive_uv[row]
+                found = math.inf if negative is None else -negative, math.inf if positive is None else positive
+            elif isinstance(change, Threshold | Mute | Unmute) and channel in select(change.select, self.channels):
+                if isinstance(change, Threshold):
+                    height = abs(change.threshold_uv or 0) or (change.threshold or 0) * float(sigma)
+                    found = down * height, up * height
+                else:
+                    muted = isinstance(change, Mute)
+        return (F(math.inf), F(math.inf)) if muted else (F(found[0]), F(found[1]))
 
     def detect(self) -> tuple[NDArray[np.void], NDArray[np.float32], list[tuple[int, int]]]:
         """Return (spikes with time 0, waveforms, rejected (crossing, channel))."""
@@ -155,7 +216,9 @@ class Reference:
                     cut = n + search >= first + len(y)
                     at = n - first + peak
                     snippet = np.array([y[j] if 0 <= j < len(y) else F(np.nan) for j in range(at - pre, at + post)], F)
-                    events.append((n, channel, first + at, y[at], F(sign) * self._level(n, channel), cut, snippet))
+                    events.append(
+                        (n, channel, first + at, y[at], F(sign) * self.levels(n, channel)[sign > 0], cut, snippet)
+                    )
         events.sort(key=lambda e: e[:2])
         kept = [(i, e) for i, e in enumerate(events) if not e[5]]
         spikes = np.array([(i, e[2], e[0], 0.0, e[1], -1, e[3], e[4]) for i, e in kept], SPIKE_DTYPE)
@@ -166,9 +229,8 @@ class Reference:
         """Return +1 or −1 when sample n (y[i]) is a trigger, else 0."""
         if n < quiet_until:
             return 0
-        level = self._level(n, channel)
-        for sign, wanted in ((-1, ("neg", "both")), (1, ("pos", "both"))):
-            if self.settings.sign not in wanted or not sign * y[i] > level:
+        for sign, level in zip((-1, 1), self.levels(n, channel), strict=True):
+            if not sign * y[i] > level:
                 continue
             if not sign * y[i - 1] > level:
                 return sign

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import subprocess
-import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rtspikes.errors import DataError, TransportError
-
-WINDOWS_NEW_GROUP = 0x200
-"""CREATE_NEW_PROCESS_GROUP, which `subprocess` has on Windows only."""
+from rtspikes.processes import start_module
 
 READY = "logging"
 """What a child logger prints once it is ready."""
@@ -23,33 +19,30 @@ PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
 
 
-def start_rtspikes(*arguments: str, stdout: int, stderr: int) -> subprocess.Popen[str]:
-    """Start `rtspikes ARGUMENTS` in a process group of its own, which Ctrl-C does not reach.
+def start_rtspikes(*arguments: str, stdout: int, stderr: int, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    """Start `rtspikes ARGUMENTS` in a process group of its own, which Ctrl-C does not reach."""
+    return start_module(
+        "rtspikes", *arguments, stdin=stdin, stdout=stdout, stderr=stderr, encoding="utf-8", errors="replace"
+    )
 
-    It looks for modules where this process does, and not in the current folder (-P): a file there may be called like
-    a module of Python's own.
-    """
-    own_group: dict[str, Any] = (
-        {"creationflags": WINDOWS_NEW_GROUP} if sys.platform == "win32" else {"start_new_session": True}
-    )
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "rtspikes", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONIOENCODING": "utf-8"},
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        encoding="utf-8",
-        errors="replace",
-        **own_group,
-    )
+
+def reachable(endpoint: str) -> str:
+    """Return where this computer reaches an endpoint that may be bound to all of its addresses."""
+    return endpoint.replace("tcp://0.0.0.0:", "tcp://127.0.0.1:").replace("tcp://[::]:", "tcp://[::1]:")
 
 
 class LogChild:
     """`rtspikes log` in a process of its own, so that a slow disk cannot slow detection."""
 
-    def __init__(self, endpoint: str, path: Path, debug: bool = False) -> None:
-        arguments = ["log", endpoint, str(path), "--child", *["--debug"] * debug]
-        self._process = start_rtspikes(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, endpoint: str, path: Path, debug: bool = False, key: str | None = None) -> None:
+        """Start it; `key` is the text of the client key that it needs, handed on where nobody else can read it."""
+        keyed = key is not None
+        arguments = ["log", reachable(endpoint), str(path), "--child", *["--key", "-"] * keyed, *["--debug"] * debug]
+        stdin = subprocess.PIPE if keyed else subprocess.DEVNULL
+        self._process = start_rtspikes(*arguments, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if key is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError), self._process.stdin as pipe:  # it may have ended: `check_alive` tells
+                pipe.write(key)
         self._told = False
         self._last_words = ""
         self._ready = threading.Event()

@@ -20,10 +20,13 @@ COMMANDS = {
     "replay": "rtspikes.cli.run",
     "listen": "rtspikes.cli.subscribers",
     "log": "rtspikes.cli.subscribers",
+    "control": "rtspikes.cli.control",
+    "mark": "rtspikes.cli.control",
     "export": "rtspikes.cli.sessions",
     "info": "rtspikes.cli.sessions",
     "doctor": "rtspikes.cli.doctor.command",
     "devices": "rtspikes.cli.devices",
+    "keys": "rtspikes.cli.keys",
     "completion": "rtspikes.cli.completion",
 }
 """Command → the module that holds it under the same name."""

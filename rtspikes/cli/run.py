@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,15 @@ import click
 from rtspikes.cli.children import LogChild
 from rtspikes.cli.debug import debugging
 from rtspikes.cli.examples import examples
-from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings
+from rtspikes.cli.like import given_keys, like_session
+from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings, sessions
 from rtspikes.cli.progress import Progress, said_if_slow, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.errors import ConfigError
 from rtspikes.subscribers.log.writer import check_free, session_path
 
 if TYPE_CHECKING:
+    from rtspikes.detect.changes import Change
     from rtspikes.engine import Engine
 
 LOOK_S = 0.2
@@ -39,6 +41,13 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Stop after S seconds."),
             click.option("--wait-subscribers", type=Number(whole=True), metavar="N",
                          help="Begin when N subscribers are there."),
+            click.option("--like", type=PathTo(sessions), metavar="SESSION",
+                         help="Detect as that session did: its settings, its control changes at their samples, and of "
+                              "a file the same stretch."),
+            click.option("--keys", type=PathTo(lambda: (), ConfigError), metavar="DIR",
+                         help="Encrypt, and let in only the keys of this folder (see rtspikes keys)."),
+            click.option("--insecure", is_flag=True,
+                         help="Let --publish be an address for others without keys: whoever reaches it can read."),
             click.option("--set", "overrides", multiple=True, type=Setting(), metavar="KEY=VALUE",
                          help="Any setting, for example detect.threshold=4.5 (repeatable)."),
         ]
@@ -110,19 +119,32 @@ def _run(
     log_path: Path | None,
     duration: float | None,
     wait_subscribers: int | None,
+    like: Path | None,
+    keys: Path | None,
+    insecure: bool,
 ) -> int:
-    asked = {k: v for k, v in (("endpoint", publish), ("wait_subscribers", wait_subscribers)) if v is not None}
+    asked: dict[str, Any] = {"endpoint": publish, "wait_subscribers": wait_subscribers}
+    asked |= {"keys": None if keys is None else str(keys), "insecure": insecure or None}
+    asked = {k: v for k, v in asked.items() if v is not None}
     config = load_config(config_path, overrides, {"source": source, "publish": asked})
+    changes: Sequence[tuple[int, Change]] = ()
     if log_path is not None:
         log_path = session_path(log_path)
         check_free(log_path)
+    if like is not None:
+        config, changes, differs = like_session(like, config, given_keys(config_path, overrides, source))
+        n = len(changes)
+        click.echo(f"detection as in {like}, with its {n} control change{'s' * (n != 1)}", err=True)
+        if differs:
+            click.echo(f"rtspikes: not all can be as in {like}: {'; '.join(differs)}", err=True)
     with said_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
         from rtspikes.engine import Engine
     child: LogChild | None = None
     try:
-        with Engine(config) as engine:
+        with Engine(config, changes=changes) as engine:
             if log_path is not None:
-                child = LogChild(engine.endpoint, log_path, debugging())
+                key = engine.child_key.to_text() if engine.child_key is not None else None
+                child = LogChild(engine.endpoint, log_path, debugging(), key)
             with _signals(engine):
                 _supervise(engine, config, child, duration)
         logged = child.finish(config.publish.linger_s) if child else 0
@@ -192,6 +214,9 @@ def _summary(engine: Engine, log_path: Path | None) -> None:
         parts.append(f"{n} event{'s' * (n != 1)} rejected")
     if status.get("bad_samples"):
         parts.append(f"{status['bad_samples']} bad samples held")
+    for n, what in ((counts.get("marks"), "mark"), (status.get("commands", {}).get("done"), "control request")):
+        if n:
+            parts.append(f"{n} {what}{'s' * (n != 1)}")
     if log_path is not None:
         parts.append(f"log: {log_path}")
     click.echo("; ".join(parts))

@@ -12,16 +12,21 @@ import click
 import numpy as np
 
 from rtspikes.cli.examples import examples
+from rtspikes.cli.failures import one_line
 from rtspikes.cli.parameters import OneOf, PathTo, recordings_and_sessions, sessions
 from rtspikes.errors import ConfigError, DataError, reason
 from rtspikes.sources.formats import open_recording
 from rtspikes.subscribers.log.export import FORMATS, export_session
 from rtspikes.subscribers.log.layout import SESSION_FILE
 from rtspikes.subscribers.log.reader import Session, read_session
+from rtspikes.subscribers.plain import plain
 from rtspikes.subscribers.score import score_session
 
 MOST_SCORED = 500_000
 """Spikes of a log up to which `info` compares it with its simulation's truth."""
+
+MOST_LISTED = 20
+"""Marks, or control changes, up to which `info` shows each."""
 
 
 @examples(
@@ -35,17 +40,21 @@ MOST_SCORED = 500_000
 def export(session: Path, to: str, output: Path) -> None:
     """Write the spikes of a session log in another format.
 
-    npz: arrays by field, with waveforms; csv: a line per spike, with its channel's label.
+    npz: arrays by field, with waveforms, marks, control changes and observed time. csv: a line per spike, with its
+    channel's label. marks-csv: a line per mark.
     """
     if not output.name or str(output) == "-" or (output.exists() and not output.is_file()):
         raise ConfigError(f"-o must be the name of a file, new or old, got {str(output)!r}")
     log = read_session(session)
     try:
-        with _whole(session):
+        with whole(session):
             export_session(log, to, output)
     except OSError as error:
         raise DataError(f"cannot write {output}: {reason(error)}; choose another file with -o") from None
-    click.echo(f"{len(log.spikes)} spikes written to {output}")
+    n, what = (len(log.marks), "mark") if to == "marks-csv" else (len(log.spikes), "spike")
+    click.echo(f"{n} {what}{'s' * (n != 1)} written to {output}")
+    if to == "csv" and (n := len(log.marks)):
+        click.echo(f"rtspikes: a csv of spikes holds no marks ({n} here); write them with --to marks-csv", err=True)
     for warning in _warnings(log):
         click.echo(f"rtspikes: {warning}", err=True)
 
@@ -57,7 +66,7 @@ def export(session: Path, to: str, output: Path) -> None:
 def info(path: Path, as_json: bool) -> None:
     """Tell what a recording or a session log holds."""
     if path.is_dir():
-        with _whole(path):
+        with whole(path):
             facts = _session_facts(read_session(path))
     else:
         facts = _recording_facts(path)
@@ -65,12 +74,17 @@ def info(path: Path, as_json: bool) -> None:
         click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     for key, value in facts.items():
-        if not isinstance(value, dict):
+        if isinstance(value, list):
+            many = len(value) > MOST_LISTED
+            click.echo(f"{key.replace('_', ' '):20} {len(value)}{'; --json lists them' if many else ''}")
+            for happened in () if many else value:
+                click.echo(f"  {happened['at_s']:14.4f} s  {one_line(str(happened['text']))}")
+        elif not isinstance(value, dict):
             click.echo(f"{key.replace('_', ' '):20} {value}")
 
 
 @contextmanager
-def _whole(session: Path) -> Iterator[None]:
+def whole(session: Path) -> Iterator[None]:
     """Raise DataError when the block misses something that every session.json has."""
     try:
         yield
@@ -96,6 +110,7 @@ def _warnings(log: Session) -> list[str]:
 def _session_facts(log: Session) -> dict[str, Any]:
     rate = log.info["rate_hz"]
     active = np.unique(log.spikes["channel"])
+    names = log.marks.dtype.names or ()
     return {
         "session": log.info["session"],
         "source": log.info["source"]["uri"],
@@ -111,6 +126,14 @@ def _session_facts(log: Session) -> dict[str, Any]:
         "samples_lost": int(log.gaps["lost"].sum()) if len(log.gaps) else 0,
         "messages_missed": log.missed,
         "torn_bytes": log.torn_bytes,
+        "marks": [
+            {"at_s": mark["sample"] / rate, **{name: plain(mark[name]) for name in names}, "text": text}
+            for mark, text in zip(log.marks, log.mark_texts, strict=True)
+        ],
+        "control_changes": [
+            {"at_s": n["sample"] / rate} | {k: n.get(k) for k in ("sample", "change", "by", "text")}
+            for n in log.controls
+        ],
         "observed_s": round(float(log.observed_s.max()), 6),
         "amplitudes": log.info["units"]["amplitude_uv"],
         **_truth_facts(log),

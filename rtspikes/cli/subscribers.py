@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from rtspikes.cli.children import READY
+from rtspikes.cli.engines import KEY, WAIT, Endpoint, client_key, waiting_is_said
 from rtspikes.cli.examples import examples
-from rtspikes.cli.parameters import Number, OneOf
-from rtspikes.cli.progress import said_if_slow
+from rtspikes.cli.parameters import OneOf
 from rtspikes.clock import LslClock
 from rtspikes.errors import ConfigError
 from rtspikes.sources.truth import find_truth
@@ -25,32 +23,10 @@ from rtspikes.subscribers.log.writer import LOGGED_KINDS, check_free, record_ses
 from rtspikes.subscribers.score import SCORED_KINDS, Scorer
 from rtspikes.wire.codec import KINDS
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
-from rtspikes.wire.subscribe import Subscriber, subscribe
+from rtspikes.wire.subscribe import subscribe
 
 LOG_HIGH_WATER_MARK = 100_000
 """Messages that a logger lets wait (most are a few kB): a disk that stalls for a minute costs memory, not data."""
-
-
-class Endpoint(click.ParamType):  # type: ignore[type-arg]
-    """The ZeroMQ address of an engine, anywhere."""
-
-    name = "endpoint"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the address; fail when none of its kind can exist."""
-        match = re.fullmatch(r"ipc://.+|tcp://(?:\[[0-9A-Za-z:.%]+\]|[^\s:/]+):([0-9]{1,5})", str(value))
-        if match is None or not 0 < int(match[1] or 1) < 65536:
-            self.fail(
-                f"must be tcp://HOST:PORT or ipc://PATH, for example {DEFAULT_ENDPOINT}, got {value!r}", param, ctx
-            )
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Offer the address that engines have unless told otherwise."""
-        return [CompletionItem(DEFAULT_ENDPOINT)] if DEFAULT_ENDPOINT.startswith(incomplete) else []
-
-
-WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when no engine is there within S seconds.")
 
 
 @examples(f"rtspikes listen {DEFAULT_ENDPOINT}", f"rtspikes listen {DEFAULT_ENDPOINT} --topic crossings --json")
@@ -66,16 +42,19 @@ WAIT = click.option("--timeout", type=Number(), metavar="S", help="Give up when 
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON lines.")
 @click.option("--truth", is_flag=True, help="With a simulation: also print what is false, and what was missed.")
+@KEY
 @WAIT
-def listen(endpoint: str, kinds: Sequence[str], as_json: bool, truth: bool, timeout: float | None) -> None:
+def listen(
+    endpoint: str, kinds: Sequence[str], as_json: bool, truth: bool, key_file: Path | None, timeout: float | None
+) -> None:
     """Print spikes as they happen, until the engine ends."""
     printed = kinds or ("spikes",)
     received = (*printed, *SCORED_KINDS) if truth else printed
     scorer: Scorer | None = None
     session = ""
     with (
-        subscribe(endpoint, kinds=received, connect_timeout_s=timeout) as subscriber,
-        _waiting_is_said(subscriber),
+        subscribe(endpoint, kinds=received, key=client_key(key_file), connect_timeout_s=timeout) as subscriber,
+        waiting_is_said(endpoint, subscriber),
         open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False) as out,  # whole lines, also under python -u
     ):
         malformed = 0
@@ -120,11 +99,13 @@ def _scorer(info: dict[str, Any]) -> Scorer:
 @click.command()
 @click.argument("endpoint", type=Endpoint())
 @click.argument("path", type=click.Path(path_type=Path))
+@KEY
 @WAIT
 @click.option("--child", is_flag=True, hidden=True)
-def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
+def log(endpoint: str, path: Path, key_file: Path | None, timeout: float | None, child: bool) -> None:
     """Record a running engine's session until it ends.
 
+    What did not arrive is asked for again, as far back as the engine keeps it (history.seconds, history.max_mib).
     The session's folder is PATH.rtspikes; an existing one is never overwritten.
     """
     stopped = False
@@ -133,15 +114,21 @@ def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
         nonlocal stopped
         stopped = True
 
+    key = client_key(key_file)
     folder = session_path(path)
     check_free(folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN if child else stop)
     signal.signal(signal.SIGTERM, stop)
     with (
         subscribe(
-            endpoint, kinds=LOGGED_KINDS, connect_timeout_s=timeout, high_water_mark=LOG_HIGH_WATER_MARK
+            endpoint,
+            kinds=LOGGED_KINDS,
+            lossless=True,
+            key=key,
+            connect_timeout_s=timeout,
+            high_water_mark=LOG_HIGH_WATER_MARK,
         ) as subscriber,
-        nullcontext() if child else _waiting_is_said(subscriber),
+        nullcontext() if child else waiting_is_said(endpoint, subscriber),
     ):
         writer = record_session(
             subscriber, folder, LslClock(), lambda: stopped, lambda: click.echo(READY) if child else None
@@ -152,9 +139,3 @@ def log(endpoint: str, path: Path, timeout: float | None, child: bool) -> None:
             if writer is None
             else f"{writer.spikes} spikes logged, {writer.missed} messages missed: {folder}"
         )
-
-
-def _waiting_is_said(subscriber: Subscriber) -> AbstractContextManager[None]:
-    """Let the person know what is waited for when no engine is there."""
-    text = f"waiting for an engine at {subscriber.endpoint}; start one with: rtspikes run --source URI"
-    return said_if_slow(text, unless=lambda: subscriber.info is not None)

@@ -1,61 +1,36 @@
 """The detector: keeps every channel's state, feeds the kernels, and hands out events with their ids, in order.
 
 Whatever the cuts between calls, the same samples give the same events: state lives in absolute sample indices, σ
-changes at fixed samples, and ids are given in the order (trigger, channel), which is also the order in which events
-end.
+and scheduled changes take effect at fixed samples, and ids are given in the order (trigger, channel), which is also
+the order in which events end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.detect import kernels
+from rtspikes.detect.changes import Change
+from rtspikes.detect.events import Events, Parts, Register, ThresholdUpdate, joined
 from rtspikes.detect.filter import design, settling_samples
 from rtspikes.detect.noise import INITIAL_ROW_RATE_HZ, NoiseRows, NoiseTracker, prime_stride
+from rtspikes.detect.schedule import NEVER, Schedule
 from rtspikes.detect.settings import ChannelRule, DetectSettings
 from rtspikes.detect.threshold import ThresholdTable
 from rtspikes.errors import ConfigError
-from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, RejectReason, Samples, StreamInfo
+from rtspikes.types import Samples, StreamInfo
+
+__all__ = ["Detector", "Events", "ThresholdUpdate"]
 
 SLICE = 2048
 """Samples that all tiles see before time moves on, at most; bounds the results that one kernel call can have."""
 
 LARGEST_RESULTS = 64 * 1024 * 1024
 """Bytes of waveforms that the result buffer may take (with long snippets, slices get shorter instead)."""
-
-NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, slots=True)
-class ThresholdUpdate:
-    """σ and thresholds in force from `sample` on, all (channels,) float32 in signed µV; ∓inf: no such crossing."""
-
-    sample: int
-    sigma_uv: NDArray[np.float32]
-    below_uv: NDArray[np.float32]
-    above_uv: NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class Events:
-    """What a call found; `time` columns are 0 until the engine's clock fills them.
-
-    Every event with a trigger before `crossings_to` is in `crossings` (of this or an earlier call); before `spikes_to`,
-    in `spikes` or `rejected`. waveforms: (spikes, snippet samples) float32 µV.
-    """
-
-    crossings: NDArray[np.void]
-    spikes: NDArray[np.void]
-    waveforms: NDArray[np.float32]
-    rejected: NDArray[np.void]
-    crossings_to: int
-    spikes_to: int
-    thresholds: list[ThresholdUpdate] = field(default_factory=list)
 
 
 class Detector:
@@ -96,7 +71,6 @@ class Detector:
         self._offset = self._tiled(np.array([c.offset_uv for c in info.channels], np.float32), 0)
         self._dead = self._tiled(self.table.dead_samples, 1)
         self._window = np.minimum(search, self._dead - 1)
-        self._falling, self._rising = bool(self.table.falling.any()), bool(self.table.rising.any())
         self._below = np.full(self._shape, -np.inf, np.float32)
         self._above = np.full(self._shape, np.inf, np.float32)
         self._quiet_until = np.zeros(self._shape, np.int64)
@@ -126,13 +100,16 @@ class Detector:
         self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
         self._first = self.next_sample = self._segment = self._armed = first_sample
         self._fresh = True
-        self._next_id = self._next_end = 0
         self._spikes_to = first_sample
         self.settling_total = 0
+        self._register = Register(snippet)
+        self._schedule = Schedule(info, self.table, self.noise)
         self._start_update: ThresholdUpdate | None = None
         if sigma_uv is not None:
             self.noise.learn(self._tiled(sigma_uv.astype(np.float32), 0))
-            self._start_update = self._apply_sigma(first_sample)
+        self._apply(self._levels_at(first_sample))
+        if sigma_uv is not None:
+            self._start_update = self._levels
 
     def _most_per_lane(self, spacing: int) -> int:
         """Return how many results of a kind a lane can have in one slice, with triggers `spacing` samples apart."""
@@ -142,6 +119,27 @@ class Detector:
     def bad_samples(self) -> NDArray[np.int64]:
         """Samples per channel (channels,) that were NaN, infinite or beyond ±1e9 µV, and were held."""
         return self._bad.reshape(-1)[: self.info.n_channels]
+
+    @property
+    def muted(self) -> NDArray[np.bool_]:
+        """Which channels (channels,) a change has muted; those that the settings disable are not among them."""
+        return self.table.muted
+
+    @property
+    def frozen(self) -> bool:
+        """Whether σ stays as it is at the next sample."""
+        return self.noise.frozen(self.next_sample)
+
+    def levels(self) -> ThresholdUpdate:
+        """Return σ and thresholds in force, and since which sample; σ is 0 before it was learnt."""
+        return self._levels
+
+    def schedule(self, change: Change, sample: int) -> None:
+        """Let `change` be in force for triggers at or after `sample`; belongs to the thread that calls `process`.
+
+        Raises ConfigError for what does not fit the stream, TooLate when `sample` was already looked at.
+        """
+        self._schedule.add(change, sample, self.next_sample)
 
     def _tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
         """Return per-channel values (channels,) as (tiles, lanes)."""
@@ -171,7 +169,8 @@ class Detector:
         for tile in range(self._shape[0]):
             rows.sigma(tile, sigma[tile])
         self.noise.learn(sigma)
-        self._start_update = self._apply_sigma(self._first)
+        self._apply(self._levels_at(self._first))
+        self._start_update = self._levels
         self.next_sample, self._fresh = self._first, True
         self._held[:] = 0
         self._bad[:] = 0
@@ -187,7 +186,7 @@ class Detector:
         if restart or first != self.next_sample:
             events.append(self._cut())
         if self._start_update is not None:
-            events.append(self._told([self._start_update]))
+            events.append(self._told(self._start_update))
             self._start_update = None
         self._cross(first, events)
         if self._fresh or restart or first != self.next_sample:
@@ -195,17 +194,19 @@ class Detector:
         stop = first + len(samples)
         at = first
         while at < stop:
-            end = min(stop, at + self._slice)
+            end = min(stop, at + self._slice, self._schedule.next_sample)
             if self.noise.following:
                 end = min(end, self.noise.boundary)
             events.append(self._step(samples[at - first : end - first], at))
             at = end
             self._cross(at, events)
-        return _joined(events)
+        return joined(events)
 
     def finish(self) -> Events:
         """End the stream: cut what is pending."""
-        return self._cut()
+        events: list[Events] = []
+        self._cross(self.next_sample, events)
+        return joined([*events, self._cut()])
 
     def _step(self, samples: Samples, first: int) -> Events:
         """Run one slice that crosses no boundary through the kernel."""
@@ -273,81 +274,45 @@ class Detector:
         self._fresh = False
 
     def _cross(self, sample: int, events: list[Events]) -> None:
+        """Pass the noise level's boundaries and the scheduled changes up to `sample`, in order, the boundary first."""
+        while (at := self._schedule.next_sample) <= sample:
+            self._cross_boundaries(at, events)
+            self._schedule.apply_next()
+            levels = self._levels_at(at)
+            if not _same_thresholds(levels, self._levels):
+                self._apply(levels)
+                events.append(self._told(levels))
+        self._cross_boundaries(sample, events)
+
+    def _cross_boundaries(self, sample: int, events: list[Events]) -> None:
         """Pass the noise level's boundaries up to `sample`; a new σ sets new thresholds."""
         if (changed := self.noise.cross(sample)) is not None:
-            events.append(self._told([self._apply_sigma(changed)]))
+            self._apply(self._levels_at(changed))
+            events.append(self._told(self._levels))
 
-    def _apply_sigma(self, sample: int) -> ThresholdUpdate:
+    def _levels_at(self, sample: int) -> ThresholdUpdate:
+        """Return the thresholds that settings, changes and σ give."""
         sigma = self.noise.sigma.reshape(-1)[: self.info.n_channels].copy()
         below, above = self.table.levels(sigma)
-        self._below[:] = self._tiled(below, -np.inf)
-        self._above[:] = self._tiled(above, np.inf)
         return ThresholdUpdate(sample, sigma, below, above)
 
-    def _told(self, thresholds: list[ThresholdUpdate]) -> Events:
-        """Return `thresholds` as what a step brought."""
+    def _apply(self, levels: ThresholdUpdate) -> None:
+        """Put thresholds in force."""
+        self._levels = levels
+        self._below[:] = self._tiled(levels.below_uv, -np.inf)
+        self._above[:] = self._tiled(levels.above_uv, np.inf)
+        self._falling = bool(np.isfinite(levels.below_uv).any())
+        self._rising = bool(np.isfinite(levels.above_uv).any())
+
+    def _told(self, update: ThresholdUpdate) -> Events:
+        """Return an update as what a step brought."""
         events = self._events([])
-        events.thresholds = thresholds
+        events.thresholds.append(update)
         return events
 
     def _events(self, parts: list[Parts]) -> Events:
-        """Order the kernel's results by (trigger, channel) and give ids."""
-        parts = [p for p in parts if len(p[0]) or len(p[1])]
-        found = self._found[:0]
-        if parts:
-            found = np.concatenate([p[0] for p in parts])
-            found = found[_order(found)]
-        crossings = np.zeros(len(found), CROSSING_DTYPE)
-        if len(found):
-            crossings["id"] = np.arange(self._next_id, self._next_id + len(found))
-            crossings["crossing"], crossings["channel"] = found["crossing"], found["channel"]
-            crossings["value_uv"], crossings["threshold_uv"] = found["value"], found["threshold"]
-            self._next_id += len(found)
-
-        if not any(len(p[1]) for p in parts):
-            return Events(
-                crossings, np.zeros(0, SPIKE_DTYPE), self._waveforms[:0], np.zeros(0, REJECTED_DTYPE),
-                self.next_sample, self._spikes_to,
-            )  # fmt: skip
-        done = np.concatenate([p[1] for p in parts])
-        order = _order(done)
-        done = done[order]
-        ids = np.arange(self._next_end, self._next_end + len(done), dtype=np.uint64)
-        self._next_end += len(done)
-        whole = done["sample"] >= 0
-        good, cut = done[whole], done[~whole]
-        spikes = np.zeros(len(good), SPIKE_DTYPE)
-        spikes["id"], spikes["unit"] = ids[whole], -1
-        for name in ("sample", "crossing", "channel"):
-            spikes[name] = good[name]
-        spikes["amplitude_uv"], spikes["threshold_uv"] = good["amplitude"], good["threshold"]
-        rejected = np.zeros(len(cut), REJECTED_DTYPE)
-        rejected["id"], rejected["reason"] = ids[~whole], RejectReason.CUT
-        rejected["crossing"], rejected["channel"] = cut["crossing"], cut["channel"]
-        rejected["threshold_uv"] = cut["threshold"]
-        waveforms = np.concatenate([p[2] for p in parts])[order[whole]]
-        return Events(crossings, spikes, waveforms, rejected, self.next_sample, self._spikes_to)
+        return self._register.enter(parts, self.next_sample, self._spikes_to)
 
 
-Parts = tuple[NDArray[np.void], NDArray[np.void], NDArray[np.float32]]
-"""Results of one kernel call: FOUND_DTYPE, DONE_DTYPE, waveforms."""
-
-
-def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:
-    """Return the order by (trigger, channel)."""
-    return np.lexsort((rows["channel"], rows["crossing"]))
-
-
-def _joined(events: list[Events]) -> Events:
-    """Return the events of several steps as one."""
-    if len(events) == 1:
-        return events[0]
-    return Events(
-        np.concatenate([e.crossings for e in events]),
-        np.concatenate([e.spikes for e in events]),
-        np.concatenate([e.waveforms for e in events]),
-        np.concatenate([e.rejected for e in events]),
-        max(e.crossings_to for e in events),
-        max(e.spikes_to for e in events),
-        [t for e in events for t in e.thresholds],
-    )
+def _same_thresholds(a: ThresholdUpdate, b: ThresholdUpdate) -> bool:
+    return np.array_equal(a.below_uv, b.below_uv) and np.array_equal(a.above_uv, b.above_uv)

@@ -8,7 +8,8 @@ with bursts or artifacts hardly moves it. Block k's work is spread over block k 
     block        k              k + 1                    k + 2
              collect │ compute, some tiles a call │ σ in force from its first sample on
 
-Hence σ depends on absolute sample indices alone, and no call pays for all channels at once.
+Hence σ depends on absolute sample indices alone, and no call pays for all channels at once. Values are taken while σ
+is frozen too, so that what follows again follows the present.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class NoiseTracker:
         per_block = max(1, round(settings.block_s * rate_hz / self.stride))
         self.block = self.stride * per_block
         self._keep = max(1, round(settings.window_s * rate_hz / self.block))
+        self._window = round(settings.window_s * rate_hz)
         self._frozen_from = (
             first_sample + round(settings.freeze_after_s * rate_hz) if settings.mode == "freeze" else None
         )
@@ -92,6 +94,7 @@ class NoiseTracker:
         self._values = np.zeros((tiles, self._keep, lanes), np.float32)
         self._n_values = 0
         self._at = first_sample // self.block
+        self._oldest = self._at
         self._job: int | None = None
         self._tiles_done = 0
         self.rows.begin(self._at * per_block)
@@ -111,6 +114,27 @@ class NoiseTracker:
         self.sigma[:] = sigma
         self._values[:, 0] = sigma
         self._n_values = 1
+
+    def frozen(self, sample: int) -> bool:
+        """Tell whether σ at `sample` stays as it was."""
+        return not self.following or (self._frozen_from is not None and sample >= self._frozen_from)
+
+    def freeze(self, sample: int) -> None:
+        """Keep σ from `sample` on."""
+        self._frozen_from = sample
+
+    def follow(self) -> None:
+        """Let σ follow the signal for good."""
+        self._frozen_from = None
+
+    def recalibrate(self, sample: int) -> None:
+        """Forget all values: only blocks that begin at or after `sample` count. A freeze waits for them."""
+        self._oldest = -(-sample // self.block)
+        self._n_values = 0
+        self._job = None
+        if self._frozen_from is not None:
+            first_in_force = (self._oldest + 2) * self.block
+            self._frozen_from = max(self._frozen_from, sample + self._window, first_in_force + 1)
 
     def work(self, sample: int) -> None:
         """Do the part of the last block's work that is due at `sample`."""
@@ -132,15 +156,13 @@ class NoiseTracker:
         changed = None
         while self.following and self.boundary <= sample:
             boundary = self.boundary
-            if self._frozen_from is not None and boundary >= self._frozen_from:
-                self.following = False
-                break
             self.work(boundary)
             if self._job is not None:
                 self._n_values += 1
-                self.sigma[:] = self._next
-                changed = boundary
-            enough = 2 * int(self.rows.valid.sum()) >= len(self.rows.valid)
+                if not self.frozen(boundary):
+                    self.sigma[:] = self._next
+                    changed = boundary
+            enough = self._at >= self._oldest and 2 * int(self.rows.valid.sum()) >= len(self.rows.valid)
             self._job = self._at if enough else None
             self._tiles_done = 0
             self._at += 1

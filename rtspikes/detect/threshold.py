@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from rtspikes.detect.changes import is_level
 from rtspikes.detect.settings import ChannelRule, DetectSettings, Sign
 from rtspikes.errors import ConfigError
 from rtspikes.selectors import select
@@ -27,54 +28,79 @@ DEAD_CHANNEL_UV = 1e-6
 
 
 class ThresholdTable:
-    """Per-channel settings as arrays (channels,): who is detected, how high, which way, with what dead time."""
+    """Per-channel settings as arrays (channels,): who is detected, how high, which way, with what dead time.
+
+    A channel's thresholds are a multiple of σ in its own directions, or fixed in µV.
+    """
 
     def __init__(self, info: StreamInfo, settings: DetectSettings, rules: Sequence[ChannelRule]) -> None:
         n = info.n_channels
+        self._labels = info.labels
         self.enabled = np.array([c.kind == "electrode" for c in info.channels], bool)
-        self.multiple = np.full(n, settings.threshold)
-        self.height_uv = np.full(n, np.nan)
-        self.falling = np.zeros(n, bool)
-        self.rising = np.zeros(n, bool)
+        self.muted = np.zeros(n, bool)
+        self._multiple = np.full(n, settings.threshold, float)
+        self._fixed_below = np.full(n, np.nan, np.float32)
+        self._fixed_above = np.full(n, np.nan, np.float32)
+        self._signs: list[Sign] = [settings.sign] * n
         self.dead_samples = np.zeros(n, np.int64)
-        signs: list[Sign] = [settings.sign] * n
         heights: list[float | None] = [settings.threshold_uv] * n
         dead_ms = [settings.dead_time_ms] * n
         for rule in rules:
             for c in select(rule.select, info.channels):
                 if rule.threshold is not UNSET:
-                    self.multiple[c], heights[c] = rule.threshold, None
+                    self._multiple[c], heights[c] = rule.threshold, None
                 if rule.threshold_uv is not UNSET:
                     heights[c] = rule.threshold_uv
                 if rule.sign is not UNSET:
-                    signs[c] = rule.sign
+                    self._signs[c] = rule.sign
                 if rule.dead_time_ms is not UNSET:
                     dead_ms[c] = rule.dead_time_ms
                 if rule.enabled is not UNSET:
                     self.enabled[c] &= rule.enabled
-        for c in range(n):
-            self.falling[c] = self.enabled[c] and signs[c] in ("neg", "both")
-            self.rising[c] = self.enabled[c] and signs[c] in ("pos", "both")
+        self._falling = np.array([sign in ("neg", "both") for sign in self._signs])
+        self._rising = np.array([sign in ("pos", "both") for sign in self._signs])
+        for c, height in enumerate(heights):
             self.dead_samples[c] = max(SHORTEST_DEAD_TIME, round(dead_ms[c] * 1e-3 * info.rate_hz))
-            height = heights[c]
             if height is not None:
-                self.height_uv[c] = self._height(height, signs[c], info.channels[c].label)
+                self.fix([c], *self.heights(height, [c]))
         gains = np.array([abs(c.gain_uv) for c in info.channels])
         self.floor_uv = gains * DEAD_CHANNEL_LSB if info.dtype == "int16" else np.full(n, DEAD_CHANNEL_UV)
 
-    @staticmethod
-    def _height(height: float, sign: Sign, label: str) -> float:
-        if height == 0 or not np.isfinite(height) or (height < 0 and sign != "neg"):
+    def heights(self, height_uv: float, channels: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return (falling, rising) thresholds of some channels, in their own directions, from a height in µV.
+
+        Raises ConfigError where the height does not fit the channel's sign.
+        """
+        level = is_level(height_uv)
+        wrong = [c for c in channels if not level or (height_uv < 0 and self._signs[c] != "neg")]
+        if wrong:
             raise ConfigError(
                 f'threshold_uv must be a height other than 0 (negative only with sign = "neg"), '
-                f"got {height:g} with sign = {sign!r} for channel {label!r}"
+                f"got {height_uv:g} with sign = {self._signs[wrong[0]]!r} for channel {self._labels[wrong[0]]!r}"
             )
-        return abs(height)
+        below = np.where(self._falling[channels], -abs(height_uv), -np.inf).astype(np.float32)
+        above = np.where(self._rising[channels], abs(height_uv), np.inf).astype(np.float32)
+        return below, above
+
+    def scale(self, channels: Sequence[int], multiple: float) -> None:
+        """Give channels a threshold of `multiple` σ."""
+        self._multiple[channels] = multiple
+        self._fixed_below[channels] = self._fixed_above[channels] = np.nan
+
+    def fix(self, channels: Sequence[int], below: NDArray[np.float32], above: NDArray[np.float32]) -> None:
+        """Give channels fixed thresholds, signed µV; ∓inf: no such crossing."""
+        self._fixed_below[channels] = below
+        self._fixed_above[channels] = above
+
+    def mute(self, channels: Sequence[int], muted: bool) -> None:
+        """Take the thresholds of channels away, or give them back."""
+        self.muted[channels] = muted
 
     def levels(self, sigma_uv: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the (falling, rising) thresholds (channels,), signed µV, for σ (channels,); ∓inf: no such crossing."""
-        own = np.where(sigma_uv >= self.floor_uv, self.multiple * sigma_uv, np.inf)
-        height = np.where(np.isnan(self.height_uv), own, self.height_uv)
-        below = np.where(self.falling, -height, -np.inf)
-        above = np.where(self.rising, height, np.inf)
+        own = np.where(sigma_uv >= self.floor_uv, self._multiple * sigma_uv, np.inf)
+        below = np.where(np.isnan(self._fixed_below), np.where(self._falling, -own, -np.inf), self._fixed_below)
+        above = np.where(np.isnan(self._fixed_above), np.where(self._rising, own, np.inf), self._fixed_above)
+        silent = self.muted | ~self.enabled
+        below[silent], above[silent] = -np.inf, np.inf
         return below.astype(np.float32), above.astype(np.float32)

@@ -7,35 +7,43 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtspikes.subscribers.plain import plain
-from rtspikes.wire.subscribe import Batch
+from rtspikes.wire.batch import Batch
 
 TABLE_FIELDS: dict[str, Callable[[Batch], Any]] = {
     "spikes": lambda b: b.spikes,
     "crossings": lambda b: b.crossings,
     "rejected": lambda b: b.rejected,
     "gaps": lambda b: b.gaps,
+    "marks": lambda b: b.marks,
 }
 
 
 def lines(batch: Batch, info: dict[str, Any], as_json: bool) -> Iterator[str]:
     """Yield the lines of one batch: one per event, or one per message for kinds without a table."""
-    labels = info.get("channels", {}).get("label", [])
-    if batch.kind not in TABLE_FIELDS:
-        fields = {k: plain(v) for k, v in batch.fields.items() if k not in ("columns", "dtypes", "waveforms")}
-        if batch.thresholds is not None:
-            fields |= {name: plain(batch.thresholds[name].tolist()) for name in batch.thresholds.dtype.names or ()}
-        yield json.dumps({"kind": batch.kind, **fields}, ensure_ascii=False) if as_json else _text(batch.kind, fields)
-        return
-    table = TABLE_FIELDS[batch.kind](batch)
-    names = table.dtype.names or ()
-    for row in table.tolist():
-        event = dict(zip(names, row, strict=True))
-        if "channel" in event:
-            event["label"] = labels[event["channel"]] if event["channel"] < len(labels) else str(event["channel"])
+    for event in _events(batch, info):
         if as_json:
             yield json.dumps({"kind": batch.kind, **{k: plain(v) for k, v in event.items()}}, ensure_ascii=False)
         else:
-            yield _event_text(batch.kind, event, float(info["rate_hz"]))
+            yield _printable(_event_text(batch.kind, event, float(info["rate_hz"])))
+
+
+def _events(batch: Batch, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a batch says, by event or as one."""
+    if batch.kind not in TABLE_FIELDS:
+        fields = {k: v for k, v in batch.fields.items() if k not in ("columns", "dtypes", "waveforms")}
+        if batch.thresholds is not None:
+            fields |= {name: batch.thresholds[name].tolist() for name in batch.thresholds.dtype.names or ()}
+        yield fields
+        return
+    labels = info.get("channels", {}).get("label", [])
+    table = TABLE_FIELDS[batch.kind](batch)
+    for i, row in enumerate(table.tolist()):
+        event = dict(zip(table.dtype.names or (), row, strict=True))
+        if "channel" in event:
+            event["label"] = labels[event["channel"]] if event["channel"] < len(labels) else str(event["channel"])
+        if batch.kind == "marks":
+            event["text"] = batch.texts[i]
+        yield event
 
 
 def truth_lines(false: list[tuple[int, int]], missed: Any, info: dict[str, Any], as_json: bool) -> Iterator[str]:
@@ -59,8 +67,18 @@ def _event_text(kind: str, event: dict[str, Any], rate_hz: float) -> str:
     if kind == "crossings":
         at = f"{event['crossing'] / rate_hz:12.4f} s"
         return f"{at}  {event['label']:>8}  crossed {event['threshold_uv']:.1f} µV"
-    return _text(kind, event)
+    if kind == "marks":
+        at, signal = f"{event['sample'] / rate_hz:12.4f} s", f"line {event['line']} = {event['value']}"
+        of_signal = event["line"] or event["value"]
+        text = f"{event['text']}  ({signal})" if event["text"] and of_signal else event["text"] or signal
+        return f"{at}      mark  {text}"
+    if kind == "notices" and event.get("cause") == "control" and isinstance(event.get("sample"), int):
+        return f"{event['sample'] / rate_hz:12.4f} s   control  {event.get('text')}  (by {event.get('by')})"
+    return kind + "  " + "  ".join(f"{k}={plain(v)}" for k, v in event.items() if k not in ("v", "session"))
 
 
-def _text(kind: str, fields: dict[str, Any]) -> str:
-    return kind + "  " + "  ".join(f"{k}={v}" for k, v in fields.items() if k not in ("v", "session"))
+def _printable(line: str) -> str:
+    """Return a line with what would move a terminal's cursor, or worse, as its escape: texts come from anywhere."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

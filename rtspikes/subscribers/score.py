@@ -13,7 +13,7 @@ from rtspikes.protocols import Truth
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.types import TRUTH_DTYPE
-from rtspikes.wire.subscribe import Batch
+from rtspikes.wire.batch import Batch
 
 SCORED_KINDS = ("spikes", "gaps")
 

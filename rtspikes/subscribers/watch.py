@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.meters import Percentiles
-from rtspikes.wire.subscribe import Batch
+from rtspikes.wire.batch import Batch
 
 WATCHED_KINDS = ("spikes", "crossings", "thresholds", "gaps", "notices", "status")
 

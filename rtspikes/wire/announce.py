@@ -6,20 +6,22 @@ Belongs to the thread that owns the publisher.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.clock import Clock, SampleClock
-from rtspikes.detect.detector import Events
+from rtspikes.detect.events import Events, ThresholdUpdate
 from rtspikes.meters import Percentiles
 from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE, GapCause, StreamInfo
-from rtspikes.wire.messages import event_messages, gap_table, table_messages, threshold_messages
+from rtspikes.wire.messages import event_messages, gap_table, mark_messages, table_messages, threshold_messages
 from rtspikes.wire.publish import Publisher
 
 STATUS_INTERVAL_S = 1.0
+
+COUNTED = ("spikes", "crossings", "rejected", "gaps", "lost_source", "lost_overrun", "marks")
 
 LABELS_TOLD = 8
 """Channels that a notice names."""
@@ -54,7 +56,7 @@ class Announcer:
         self._told = {"crossings": first_sample, "spikes": first_sample}
         self._reached = dict(self._told)
         self._told_s = dict.fromkeys(self._told, 0.0)
-        self._counts = dict.fromkeys(("spikes", "crossings", "rejected", "gaps", "lost_source", "lost_overrun"), 0)
+        self._counts = dict.fromkeys(COUNTED, 0)
         self._bad_told = 0
         self._latency = {"detect": Percentiles(), "publish": Percentiles()}
         self._spikes_before = 0
@@ -87,8 +89,7 @@ class Announcer:
             if len(table):
                 table["time"] = self._sample_clock.times(table[column])
         for update in events.thresholds:
-            for fields in threshold_messages(update):
-                self._send("thresholds", fields | stages)
+            self.thresholds(update, stages)
         self._reached = {"crossings": events.crossings_to, "spikes": events.spikes_to}
         if len(events.crossings):
             self._table("crossings", events.crossings, None, stages)
@@ -98,6 +99,11 @@ class Announcer:
             self._send("rejected", fields | stages)
         self._counts["rejected"] += len(events.rejected)
         self._latency["publish"].add(self._clock.now() - detected_s)
+
+    def thresholds(self, update: ThresholdUpdate, stages: Mapping[str, float] | None = None) -> None:
+        """Say which thresholds are in force."""
+        for fields in threshold_messages(update):
+            self._send("thresholds", fields | dict(stages or {}))
 
     def _table(
         self, kind: str, table: NDArray[np.void], waveforms: NDArray[np.float32] | None, stages: dict[str, float]
@@ -157,9 +163,16 @@ class Announcer:
             self._bad_told = total
         return total
 
-    def notice(self, cause: str, text: str, count: int) -> None:
-        """Say something that a person should know."""
-        self._send("notices", {"cause": cause, "text": text, "count": count, "sample": self._told["crossings"]})
+    def notice(self, cause: str, text: str, count: int, sample: int | None = None, **more: Any) -> None:
+        """Say something that a person should know, at `sample`, or about now."""
+        at = self._told["crossings"] if sample is None else sample
+        self._send("notices", {"cause": cause, "text": text, "count": count, "sample": at, **more})
+
+    def marks(self, table: NDArray[np.void], texts: Sequence[str]) -> None:
+        """Say where marks are: MARK_DTYPE and their texts."""
+        self._counts["marks"] += len(table)
+        for fields in mark_messages(table, texts):
+            self._send("marks", fields)
 
     def end(self, reason: str, to_sample: int, state: dict[str, Any]) -> None:
         """Say what is left: how far it went, the last state, and `end` with the last number of each kind."""

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.errors import VersionError, WireError
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.wire.unpack import unpack_map
 
 VERSION = 1
 
@@ -29,6 +30,7 @@ TABLES: dict[str, np.dtype[np.void]] = {
     "crossings": CROSSING_DTYPE,
     "rejected": REJECTED_DTYPE,
     "gaps": GAP_DTYPE,
+    "marks": MARK_DTYPE,
     "thresholds": LEVELS_DTYPE,
 }
 """Kinds whose messages carry a table."""
@@ -39,26 +41,33 @@ INTERVAL_KINDS = ("spikes", "crossings")
 """Kinds whose messages say which samples they cover."""
 
 TARGET_BYTES = 256 * 1024
-"""Tables are split so that a message stays below this."""
+"""Every message but `info` is smaller than this: tables are split, and larger ones are refused unread."""
 
 HEAD_BYTES = 4096
 """Room in a message for everything but its table's rows (about 400 bytes)."""
 
-MAX_BYTES = 64 * 1024 * 1024
-"""A message beyond this is refused unread (`info` of 100,000 channels takes about 5 MB)."""
+MAX_BYTES = 16 * 1024 * 1024
+"""An `info` beyond this is refused unread (that of 100,000 channels takes about 6 MB)."""
+
+MOST_TEXT = 1000
+"""Characters of a mark's text; whoever takes a mark in sees to it."""
 
 _TOPIC = re.compile(rb"([a-z]{1,16})/([A-Za-z0-9_-]{1,64})/")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A decoded message; `table` is the structured array of a kind in TABLES, `waveforms` (n, samples) float32 µV."""
+    """A decoded message; `table` is the structured array of a kind in TABLES.
+
+    waveforms: of `spikes`, (n, samples) float32 µV. texts: of `marks`, one per row.
+    """
 
     kind: str
     stream: str
     fields: dict[str, Any]
     table: NDArray[np.void] | None = None
     waveforms: NDArray[np.float32] | None = None
+    texts: tuple[str, ...] = ()
 
     @property
     def session(self) -> str:
@@ -108,10 +117,6 @@ def encode(head: dict[str, Any], items: Encoded) -> bytes:
     return header + packed + items[1]
 
 
-def _refuse_extension(code: int, data: bytes) -> None:
-    raise WireError(f"msgpack extension types are not part of the protocol, got type {code}")
-
-
 def decode(frames: Sequence[bytes]) -> Message:
     """Return the message in `frames`; raise WireError, and nothing else, for anything that is not one."""
     if len(frames) != 2:
@@ -122,22 +127,13 @@ def decode(frames: Sequence[bytes]) -> Message:
     kind, stream = match[1].decode(), match[2].decode()
     if kind not in KINDS:
         raise WireError(f"unknown kind {kind!r}; a newer engine may send it: subscribe to known kinds only")
-    if len(frames[1]) > MAX_BYTES:
-        raise WireError(f"a message has {MAX_BYTES} bytes at most, got {len(frames[1])}")
     try:
-        fields = msgpack.unpackb(frames[1], raw=False, strict_map_key=True, ext_hook=_refuse_extension)
-    except WireError:
-        raise
-    except Exception as error:  # msgpack raises its own, ValueError, UnicodeDecodeError and more for bad bytes
-        raise WireError(f"{kind}: not msgpack ({type(error).__name__}: {error})") from None
-    if not isinstance(fields, dict):
-        raise WireError(f"{kind}: the second frame must be a map, got {type(fields).__name__}")
-    if any(isinstance(value, msgpack.Timestamp) for value in fields.values()):
-        _refuse_extension(-1, b"")
-    if fields.get("v") != VERSION:
-        raise VersionError(
-            f"{kind}: protocol version must be {VERSION}, got {reprlib.repr(fields.get('v'))}; update rtspikes"
-        )
+        fields = unpack_map(frames[1], MAX_BYTES if kind == "info" else TARGET_BYTES - 1)
+    except WireError as error:
+        raise WireError(f"{kind}: {error}") from None
+    version = fields.get("v")
+    if type(version) is not int or version != VERSION:
+        raise VersionError(f"{kind}: protocol version must be {VERSION}, got {reprlib.repr(version)}; update rtspikes")
     _need(kind, fields, "session", str)
     if _need(kind, fields, "seq", int) < 0:
         raise WireError(f"{kind}: seq must be ≥ 0, got {fields['seq']}")
@@ -151,9 +147,10 @@ def decode(frames: Sequence[bytes]) -> Message:
         _check_info(fields)
     if kind not in TABLES:
         return Message(kind, stream, fields)
-    table = _table(kind, fields)
+    table = decode_table(kind, fields)
     waveforms = _waveforms(fields, len(table)) if kind == "spikes" else None
-    return Message(kind, stream, fields, table, waveforms)
+    texts = _texts(fields, len(table)) if kind == "marks" else ()
+    return Message(kind, stream, fields, table, waveforms, texts)
 
 
 def _need(kind: str, fields: dict[str, Any], key: str, of: type) -> Any:
@@ -179,7 +176,8 @@ def _check_info(info: dict[str, Any]) -> None:
         raise WireError(f"info: rate_hz must be > 0, got {reprlib.repr(info.get('rate_hz'))}")
 
 
-def _table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
+def decode_table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
+    """Return the table in a map; raise WireError when it is not that of its kind."""
     dtype = TABLES[kind]
     n = _need(kind, fields, "n", int)
     columns, dtypes = _need(kind, fields, "columns", dict), _need(kind, fields, "dtypes", dict)
@@ -203,3 +201,10 @@ def _waveforms(fields: dict[str, Any], n: int) -> NDArray[np.float32]:
     if not 0 <= samples <= MAX_BYTES or len(data) != n * samples * 4:
         raise WireError(f"spikes: waveforms must be n · waveform_samples · 4 bytes, got {len(data)}")
     return np.frombuffer(data, "<f4").reshape(n, samples).copy()
+
+
+def _texts(fields: dict[str, Any], n: int) -> tuple[str, ...]:
+    texts = _need("marks", fields, "texts", list)
+    if len(texts) != n or not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts):
+        raise WireError(f"marks: texts must be {n} strings of ≤ {MOST_TEXT} characters, got {reprlib.repr(texts)}")
+    return tuple(texts)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.detect.detector import Detector, ThresholdUpdate
+from rtspikes.detect.detector import Detector
+from rtspikes.detect.events import ThresholdUpdate
 from rtspikes.detect.settings import ChannelRule
 from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, StreamInfo
 from rtspikes.version import __version__
-from rtspikes.wire.codec import LEVELS_DTYPE, rows_per_message, table_fields
+from rtspikes.wire.codec import HEAD_BYTES, LEVELS_DTYPE, TARGET_BYTES, rows_per_message, table_fields
 
 
 def event_messages(
@@ -47,20 +48,48 @@ def table_messages(table: NDArray[np.void]) -> Iterator[dict[str, Any]]:
         yield table_fields(table[i : i + most])
 
 
-def threshold_messages(update: ThresholdUpdate) -> Iterator[dict[str, Any]]:
-    """Yield the entries of the `thresholds` messages for all channels, in order."""
+def mark_messages(table: NDArray[np.void], texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the `marks` messages that carry `table` (MARK_DTYPE) and the text of each of its rows."""
+    start = size = 0
+    for i, text in enumerate(texts):
+        row = table.dtype.itemsize + len(text.encode()) + 5  # msgpack's head of a str has 5 bytes at most
+        if size + row > TARGET_BYTES - HEAD_BYTES:
+            yield {**table_fields(table[start:i]), "texts": list(texts[start:i])}
+            start, size = i, 0
+        size += row
+    if len(table):
+        yield {**table_fields(table[start:]), "texts": list(texts[start:])}
+
+
+LEVELS_IN_PART = 16_384
+"""Channels in one answer to `levels`: 12 bytes each, below 256 KiB."""
+
+
+def _levels(update: ThresholdUpdate) -> NDArray[np.void]:
+    """Return σ and thresholds as LEVELS_DTYPE, one row per channel; NaN: no such threshold."""
     levels = np.empty(len(update.sigma_uv), LEVELS_DTYPE)
     levels["sigma_uv"] = update.sigma_uv
     for name, values in (("negative_uv", update.below_uv), ("positive_uv", update.above_uv)):
         levels[name] = np.where(np.isinf(values), np.nan, values)
+    return levels
+
+
+def threshold_messages(update: ThresholdUpdate) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the `thresholds` messages for all channels, in order."""
+    levels = _levels(update)
     most = rows_per_message(levels.dtype.itemsize)
     for i in range(0, len(levels), most):
-        yield {
-            "sample": update.sample,
-            "first_channel": i,
-            "n_channels": len(levels),
-            **table_fields(levels[i : i + most]),
-        }
+        yield _part(update.sample, levels, i, most)
+
+
+def levels_part(update: ThresholdUpdate, first: int) -> dict[str, Any]:
+    """Return the entries of an answer to `levels` that begins with the channel `first`."""
+    return _part(update.sample, _levels(update), first, LEVELS_IN_PART)
+
+
+def _part(sample: int, levels: NDArray[np.void], first: int, most: int) -> dict[str, Any]:
+    rows = levels[first : first + most]
+    return {"sample": sample, "first_channel": first, "n_channels": len(levels), **table_fields(rows)}
 
 
 def gap_table(sample: int, lost: int, time_s: float, cause: GapCause) -> NDArray[np.void]:

@@ -1,23 +1,28 @@
 """The publisher: one XPUB socket, numbered messages, and who listens.
 
-Owned by one thread after `bind`. Paced runs wait for a full subscriber (XPUB_NODROP), so nothing is lost; live runs
-never wait: libzmq drops for that subscriber alone, who sees the hole in `seq`.
+Owned by one thread after `bind`, but for its gate, which a thread of its own attends. Paced runs wait for a full
+subscriber (XPUB_NODROP), so nothing is lost; live runs never wait: libzmq drops for that subscriber alone, who sees the
+hole in `seq` and may ask the history.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
 
-from rtspikes.errors import ConfigError, TransportError
+from rtspikes.errors import TransportError
 from rtspikes.wire.codec import KINDS, VERSION, Encoded, encode, encode_items, topic
-from rtspikes.wire.settings import KEEPALIVE, PublishSettings
+from rtspikes.wire.gate import Gate, Limits
+from rtspikes.wire.history import HistoryWriter
+from rtspikes.wire.keys import Right, ServerKeys
+from rtspikes.wire.security import check_endpoint
+from rtspikes.wire.settings import KEEPALIVE, PublishSettings, bindable
 
 INFO_INTERVAL_S = 0.1
 """`info` goes out at most this often, however many subscribe."""
@@ -31,44 +36,36 @@ NOTABLE_WAIT_S = 1e-3
 MOST_CHANGES = 64
 """Subscriptions taken in at a time: a flood of them must not keep spikes waiting."""
 
-LARGEST_UPSTREAM = 256
-"""Bytes of a subscription; a peer that sends more is cut off."""
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+
+LARGEST_UPSTREAM = 1024
+"""Bytes of a subscription, or of a step of CURVE's handshake; a peer that sends more is cut off."""
+
+LIMITS = Limits(burst_bytes=512 * 1024, bytes_per_s=256, most_connections=256, most_ungreeted=64)
+"""A subscriber sends some 100 bytes, or 300 kB for a topic of each of 4096 channels, and then heartbeats at most."""
 
 
 class Aborted(Exception):
     """The run was told to stop at once while a send waited for a subscriber."""
 
 
-def check_local(endpoint: str) -> None:
-    """Raise ConfigError unless `endpoint` can be reached from this computer only."""
-    scheme, _, address = endpoint.partition("://")
-    if scheme == "ipc" and address:
-        return
-    if scheme != "tcp" or not address:
-        raise ConfigError(f"publish.endpoint must be tcp://127.0.0.1:PORT or ipc://PATH, got {endpoint!r}")
-    host, _, port = address.rpartition(":")
-    if not (port == "*" or (port.isdecimal() and int(port) < 65536)):
-        raise ConfigError(f"publish.endpoint must have a port 0 … 65535 (0: any free one), got {endpoint!r}")
-    if not _is_loopback(host.strip("[]")):
-        raise ConfigError(
-            f"publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; "
-            f"other addresses need CURVE keys, which this version does not have"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Publisher:
     """Publishes one stream's messages under one session."""
 
-    def __init__(self, settings: PublishSettings, paced: bool, abort: Callable[[], bool]) -> None:
-        """`abort` ends a paced send that waits for a subscriber: it raises Aborted once `abort()` is true."""
-        check_local(settings.endpoint)
+    def __init__(
+        self,
+        settings: PublishSettings,
+        paced: bool,
+        abort: Callable[[], bool],
+        keys: ServerKeys | None = None,
+        own: Mapping[bytes, tuple[str, Right]] | None = None,
+        failed: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        """`abort` ends a paced send that waits for a subscriber: it raises Aborted once `abort()` is true.
+
+        keys, own: who gets in, see `Gate`. failed: told when the gate's thread ends with an error.
+        """
+        self.security = check_endpoint("publish.endpoint", settings.endpoint, keys is not None, settings.insecure)
         self._settings = settings
         self._paced = paced
         self._abort = abort
@@ -76,6 +73,8 @@ class Publisher:
         self.endpoint = settings.endpoint
         self._seq: Counter[str] = Counter()
         self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
+        self.history: HistoryWriter | None = None
+        """Keeps every message but `info` before it is sent, under its kind's place in KINDS."""
         self._info: Encoded | None = None
         self._info_due = False
         self._info_sent_s = 0.0
@@ -85,6 +84,10 @@ class Publisher:
         self.bad_upstream = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
+        self._gate = Gate(self._context, self._socket, LIMITS, keys, own)
+        self._failed = failed
+        self._closing = threading.Event()
+        self._guarding = threading.Thread(target=self._guard, name="rtspikes-guarding", daemon=True)
 
     def bind(self) -> str:
         """Open the socket; return the address with its real port. Raise TransportError when it cannot be had."""
@@ -98,11 +101,8 @@ class Publisher:
         socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM)
         for option, value in KEEPALIVE.items():
             socket.set(option, value)
-        address = self.endpoint
-        if address.startswith("tcp://") and address.endswith(":0"):
-            address = address[:-1] + "*"
         try:
-            socket.bind(address)
+            socket.bind(bindable(self.endpoint))
         except zmq.ZMQError as error:
             self.close(at_once=True)
             taken = "another engine may be running there: " if error.errno == zmq.EADDRINUSE else ""
@@ -111,15 +111,49 @@ class Publisher:
                 f"choose another address, for example --publish tcp://127.0.0.1:0 (any free port)"
             ) from None
         self.endpoint = socket.get_string(zmq.LAST_ENDPOINT)
+        self._guarding.start()
         return self.endpoint
+
+    def _guard(self) -> None:
+        """Attend the gate until the publisher closes (in a thread of its own)."""
+        try:
+            poller = zmq.Poller()
+            for socket in self._gate.sockets:
+                poller.register(socket, zmq.POLLIN)
+            while not self._closing.is_set():
+                poller.poll(self._gate.wait_ms)
+                self._gate.handle()
+        except BaseException as error:
+            self._failed(error)
+
+    @property
+    def history_topics(self) -> list[str]:
+        """The topics of the history by their number in it; "" for `info`, which it does not keep."""
+        return ["" if kind == "info" else self._topics[kind].decode() for kind in KINDS]
+
+    @property
+    def connections(self) -> dict[str, Any]:
+        """What the gate counts."""
+        return self._gate.counts
 
     def set_info(self, fields: dict[str, Any]) -> None:
         """Set what `info` says and send it to those who already listen."""
         self._info = encode_items(fields)
         self._info_due = True
 
-    def poll(self) -> None:
-        """Take in new and lost subscribers; send `info` to the new ones."""
+    def encoded_info(self) -> bytes:
+        """Return the `info` map as it would be sent now."""
+        return encode(self._head("info"), self._info or (0, b""))
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        """Return what every map begins with, for the next message of a kind."""
+        head: dict[str, Any] = {"v": VERSION, "session": self.session, "seq": self._seq[kind]}
+        if kind == "info":
+            head["next_seq"] = {k: self._seq[k] for k in KINDS}
+        return head
+
+    def poll(self) -> bool:
+        """Take in new and lost subscribers, and send `info` to the new ones; tell whether it was sent."""
         for _ in range(MOST_CHANGES):
             if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 break
@@ -134,6 +168,8 @@ class Publisher:
         if self._info_due and self._info and now - self._info_sent_s >= INFO_INTERVAL_S:
             self._info_due, self._info_sent_s = False, now
             self._send("info", self._info)
+            return True
+        return False
 
     def send(self, kind: str, fields: dict[str, Any]) -> None:
         """Send one message, with the next number of its kind."""
@@ -141,11 +177,10 @@ class Publisher:
 
     def _send(self, kind: str, items: Encoded) -> None:
         seq = self._seq[kind]
-        head: dict[str, Any] = {"v": VERSION, "session": self.session, "seq": seq}
-        if kind == "info":
-            head["next_seq"] = {k: self._seq[k] for k in KINDS}
-        frames = [self._topics[kind], encode(head, items)]
+        frames = [self._topics[kind], encode(self._head(kind), items)]
         begun_s = time.monotonic()
+        if kind != "info" and self.history is not None:
+            self.history.append(_NUMBER[kind], seq, frames[1], begun_s)
         self._socket.get(zmq.EVENTS)  # lets libzmq take in what subscribers have read; send() does so only now and then
         while True:
             try:
@@ -171,6 +206,10 @@ class Publisher:
 
     def close(self, at_once: bool = False) -> None:
         """Close; undelivered messages are kept for `linger_s` unless `at_once`."""
+        self._closing.set()
+        if self._guarding.ident is not None:
+            self._guarding.join()
+        self._gate.close()
         linger = 0 if at_once else round(self._settings.linger_s * 1e3)
         self._socket.close(linger)
         self._context.term()

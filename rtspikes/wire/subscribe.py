@@ -5,66 +5,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import zmq
-from numpy.typing import NDArray
-from zmq.utils.monitor import recv_monitor_message
-
-from rtspikes.errors import ConfigError, EngineVanished, TransportError, VersionError, WireError, nearest
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
-from rtspikes.wire.codec import INTERVAL_KINDS, KINDS, MAX_BYTES, Message, decode, topic
-from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
-
-GRACE_S = 3.0
-"""How long a lost connection may take to come back before the engine counts as vanished."""
+from rtspikes.errors import ConfigError, TransportError, VersionError, WireError, nearest
+from rtspikes.wire.batch import Batch, Missed, batch_of
+from rtspikes.wire.catchup import CatchUp
+from rtspikes.wire.codec import KINDS, Message, decode, topic
+from rtspikes.wire.connection import Connection
+from rtspikes.wire.keys import ClientKey
+from rtspikes.wire.latest import Latest
+from rtspikes.wire.numbers import Hole, Numbers
+from rtspikes.wire.requests import Requester, reply_address
+from rtspikes.wire.settings import DEFAULT_ENDPOINT
 
 STEP_MS = 100
 """Longest single wait on the socket."""
 
+SILENCE_S = 0.5
+"""An engine that is there says something every 10 ms; after this time without, a lossless subscriber asks."""
 
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """`count` messages of one kind, from number `first_seq` on, that this subscriber did not get.
-
-    For `spikes` and `crossings`, events with a trigger in [from_sample, to_sample) may be among them.
-    """
-
-    kind: str
-    first_seq: int
-    count: int
-    from_sample: int | None = None
-    to_sample: int | None = None
-
-
-def _empty(dtype: np.dtype[np.void]) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype))
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One message and what was missed before it; tables of other kinds are empty.
-
-    Every event of this kind with a trigger before `to_sample` has now been delivered, or is in a `missed`.
-    waveforms: (spikes, samples) float32 µV. fields: the message's map as it came.
-    """
-
-    kind: str
-    session: str
-    from_sample: int
-    to_sample: int
-    spikes: NDArray[np.void] = _empty(SPIKE_DTYPE)
-    waveforms: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    crossings: NDArray[np.void] = _empty(CROSSING_DTYPE)
-    rejected: NDArray[np.void] = _empty(REJECTED_DTYPE)
-    gaps: NDArray[np.void] = _empty(GAP_DTYPE)
-    thresholds: NDArray[np.void] | None = None
-    missed: tuple[Missed, ...] = ()
-    fields: dict[str, Any] = field(default_factory=dict)
+REPORT_S = 1.0
+"""How often, at most, the engine is told what this subscriber missed."""
 
 
 class Subscriber:
@@ -73,7 +38,7 @@ class Subscriber:
     Batches begin once `info`, everything constant about the session, has come. Iteration ends on the engine's `end`.
     Messages that are not of the protocol are counted in `malformed`; one of another version raises VersionError.
     Raises EngineVanished when the engine is gone without one, TransportError when none is there within
-    `connect_timeout_s` (None: wait for ever).
+    `connect_timeout_s` (None: wait for ever). For the arguments see `subscribe`.
     """
 
     def __init__(
@@ -82,12 +47,18 @@ class Subscriber:
         *,
         kinds: Sequence[str] = ("spikes",),
         stream: str | None = None,
+        lossless: bool = False,
+        position: Mapping[str, Any] | None = None,
+        latest: bool = False,
+        key: ClientKey | str | Path | None = None,
         connect_timeout_s: float | None = 10.0,
         high_water_mark: int = 10_000,
     ) -> None:
         for kind in kinds:
             if kind not in KINDS:
                 raise ConfigError(f"unknown kind {kind!r}; {nearest(kind, KINDS)}")
+        if latest and (lossless or position):
+            raise ConfigError("latest leaves out what is not the newest, and lossless leaves out nothing: choose one")
         self.endpoint = endpoint
         self.kinds = tuple(dict.fromkeys(kinds))
         self.info: dict[str, Any] | None = None
@@ -95,101 +66,125 @@ class Subscriber:
         self.end: dict[str, Any] | None = None
         self.malformed = 0
         self.missed_total = 0
+        self.resumed: bool | None = None
+        """Whether the saved position was of this session; None: not known yet, or there was none."""
         self._stream = stream
+        self._lossless = lossless or position is not None
+        self._saved = _checked(position)
+        self._wants_latest = latest
+        self._key = ClientKey.load(Path(key)) if isinstance(key, str | Path) else key
         self._connect_timeout_s = connect_timeout_s
         self._high_water_mark = high_water_mark
-        self._expected: dict[str, int] = {}
-        self._reached: dict[str, int] = {}
         self._session: str | None = None
-        self._lost_s: float | None = None
-        self._seen = False
-        self._begun_s = 0.0
+        self._position: dict[str, int] = {}
+        self._numbers = Numbers((*self.kinds, "end"))
+        self._ready: deque[Batch] = deque()
+        self._owed: list[Missed] = []
+        self._reported = 0
+        self._reported_s = 0.0
         self._lock = threading.Lock()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._connection: Connection | None = None
+        self._requester: Requester | None = None
+        self._catch_up: CatchUp | None = None
+        self._latest: Latest | None = None
 
     def __enter__(self) -> Self:
         """Connect; does not wait for the engine."""
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.set(zmq.IPV6, int("[" in self.endpoint))
-        self._socket.set(zmq.RCVHWM, self._high_water_mark)
-        self._socket.set(zmq.MAXMSGSIZE, MAX_BYTES)
-        for option, value in KEEPALIVE.items():
-            self._socket.set(option, value)
-        self._socket.set(zmq.RECONNECT_IVL, 100)
-        self._socket.set(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        for kind in dict.fromkeys((*self.kinds, "end", "info")):  # info last: once it is there, all are
-            self._socket.subscribe(topic(kind, self._stream) if self._stream else f"{kind}/")
-        try:
-            self._socket.connect(self.endpoint)
-        except zmq.ZMQError as error:
-            self.__exit__(None, None, None)
-            raise TransportError(
-                f"cannot connect to {self.endpoint!r}: {zmq.strerror(error.errno or 0).lower()}; "
-                f"an endpoint looks like {DEFAULT_ENDPOINT}"
-            ) from None
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        self._begun_s = time.monotonic()
+        kinds = tuple(dict.fromkeys((*self.kinds, "end", "info")))  # info last: once it is there, all are
+        self._connection = Connection(self.endpoint, kinds, self._stream, self._high_water_mark, self._key)
+        if self._wants_latest:
+            self._latest = Latest(self._next, lambda: self.ended)
+            self._latest.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         """Disconnect."""
+        if self._latest is not None:
+            self._latest.stop()
         with self._lock:
-            if self._context is not None:
-                self._socket.disable_monitor()
-                self._monitor.close(0)
-                self._socket.close(0)
-                self._context.term()
-                self._context = None
+            if self._connection is not None:
+                if self._requester is not None:
+                    self._report(at_once=True)
+                    if self._lossless:
+                        self._requester.send("done", client=self._requester.client)
+                    self._requester.close()
+                    self._requester = self._catch_up = None
+                self._connection.close()
+                self._connection.end()
+                self._connection = None
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches until the engine's end."""
-        while not self.ended:
+        while not self._done:
             batch = self.get()
             if batch is not None:
                 yield batch
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Yield batches until the engine's end, waiting in a thread of the event loop's executor."""
-        while not self.ended:
+        while not self._done:
             batch = await asyncio.to_thread(self.get, STEP_MS * 1e-3)
             if batch is not None:
                 yield batch
 
+    @property
+    def _done(self) -> bool:
+        return self._latest.done if self._latest is not None else self.ended and not self._ready
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """Where `subscribe(position=…)` goes on after the last batch that was returned; plain enough for JSON."""
+        return {"session": self._session, "next_seq": dict(self._position)}
+
     def get(self, timeout_s: float | None = None) -> Batch | None:
         """Return the next batch; None after `timeout_s` without one, or once the engine has ended."""
+        if self._latest is not None:
+            return self._latest.get(None if timeout_s is None else time.monotonic() + timeout_s)
+        return self._next(timeout_s)
+
+    def _next(self, timeout_s: float | None) -> Batch | None:
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.ended:
+        while not (self.ended and not self._ready):
             left_ms = STEP_MS
             if deadline_s is not None:
                 left_ms = max(0, min(STEP_MS, round((deadline_s - time.monotonic()) * 1e3)))
             with self._lock:  # `__exit__` may come from another thread
-                if self._context is None:
+                if self._connection is None:
                     raise TransportError("the subscriber is not connected; use it in a with statement")
-                batch = self._step(left_ms)
-            if batch is not None:
-                return batch
+                batch = self._step(self._connection, left_ms)
+                if batch is not None:
+                    return self._returned(batch)
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return None
         return None
 
-    def _step(self, wait_ms: int) -> Batch | None:
-        """Receive one message, or find out that none can come."""
-        try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            ready = dict(self._poller.poll(wait_ms))
-            if self._socket not in ready:
-                if self._monitor in ready:
-                    self._connection_changed()
-                self._check_presence()
+    def _returned(self, batch: Batch) -> Batch:
+        """Move the position behind what is being returned."""
+        for missed in batch.missed:
+            self._position[missed.kind] = missed.first_seq + missed.count
+        if batch.kind in self.kinds:
+            self._position[batch.kind] = int(batch.fields["seq"]) + 1
+        return batch
+
+    def _step(self, connection: Connection, wait_ms: int) -> Batch | None:
+        """Take in one message, recovered or new, or find out that none can come."""
+        if self._ready:
+            return self._ready.popleft()
+        self._report()
+        if self._catch_up is not None:
+            self._catch_up.hold()
+            if self._catch_up.active:
+                self._recover(self._catch_up.step(wait_ms))
+                return self._ready.popleft() if self._ready else None
+        frames = connection.receive(wait_ms)
+        if frames is None:
+            connection.check_presence(self._session is not None, self._connect_timeout_s)
+            if self._catch_up is not None and time.monotonic() - connection.heard_s > SILENCE_S:
+                connection.heard_s = time.monotonic()
+                self._catch_up.begin(self._numbers.newer(), None)
             return None
-        self._seen, self._lost_s = True, None
         try:
             message = decode(frames)
         except VersionError:
@@ -197,98 +192,125 @@ class Subscriber:
         except WireError:
             self.malformed += 1
             return None
-        return self._take(message)
+        self._take(message)
+        return self._ready.popleft() if self._ready else None
 
-    def _connection_changed(self) -> None:
-        event = recv_monitor_message(self._monitor)["event"]
-        self._seen |= event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        self._lost_s = time.monotonic() if event == zmq.EVENT_DISCONNECTED and self._seen else None
-
-    def _check_presence(self) -> None:
-        now = time.monotonic()
-        if self._lost_s is not None and now - self._lost_s > GRACE_S:
-            raise EngineVanished(
-                f"the engine at {self.endpoint} closed the connection without an end and did not come back within "
-                f"{GRACE_S:g} s; what it sent before is complete as far as `missed` says"
-            )
-        limit = self._connect_timeout_s
-        if self.info is None and self._session is None and limit is not None and now - self._begun_s > limit:
-            raise TransportError(
-                f"no engine at {self.endpoint} within {limit:g} s; start one with: rtspikes run --source URI"
-            )
-
-    def _take(self, message: Message) -> Batch | None:
+    def _take(self, message: Message) -> None:
         if self.info is not None and message.session == self._session and not _fits(message, self.info):
             self.malformed += 1
-            return None
+            return
         if message.session != self._session:
-            self._session = message.session
-            self._expected.clear()
-            self._reached.clear()
-            self.info = None
+            self._begin_session(message.session)
         if message.kind == "info":
             if self.info is None:
-                self._begin(message.fields)
+                self._join(message)
             self.info = message.fields
         if self.info is None and message.kind != "end":
-            return None  # the engine sends `info` to whoever joins; a batch without it could not be understood
-        missed = self._holes(message)
+            return  # the engine sends `info` to whoever joins; a batch without it could not be understood
+        if self._numbers.is_duplicate(message):
+            return
+        holes = self._numbers.holes_before(message)
+        if holes and self._catch_up is not None:
+            self._catch_up.begin(holes, message)
+        else:
+            for hole in holes:
+                self._give_up(hole, message)
+            self._deliver(message)
+
+    def _begin_session(self, session: str) -> None:
+        """Drop everything that belongs to another engine run."""
+        self._session = session
+        self._numbers.forget()
+        self._position.clear()
+        self.info = self._catch_up = None
+        if self._requester is not None:
+            self._requester.close()
+            self._requester = None
+
+    def _join(self, message: Message) -> None:
+        """Begin at what `info` says comes next, or go back to the saved position."""
+        self._numbers.begin(message.fields)
+        self._position = self._numbers.position()
+        if not self._lossless:
+            return
+        requester = self._asks(message.fields)
+        if requester is None:
+            raise TransportError(f"the engine at {self.endpoint} keeps no history; subscribe without lossless")
+        self._catch_up = CatchUp(requester, message.session, lambda kind: topic(kind, message.stream))
+        if self._saved is not None and self.resumed is None:
+            self.resumed = self._saved["session"] == message.session
+            if self.resumed:
+                holes = self._numbers.resume(self._saved["next_seq"])
+                self._position = self._numbers.position()
+                self._catch_up.begin(holes, None)
+
+    def requester(self) -> Requester:
+        """Return the socket for requests, once `info` has come; raise TransportError when the engine takes none."""
+        requester = None if self.info is None else self._asks(self.info)
+        if requester is None:
+            raise TransportError(
+                f"the engine at {self.endpoint} takes no requests; it has ended, or is of another kind"
+            )
+        return requester
+
+    def _asks(self, info: Mapping[str, Any]) -> Requester | None:
+        """Return the socket for requests, opened at its first use; None when the engine takes none."""
+        if self._requester is None and self._connection is not None:
+            address = reply_address(self.endpoint, dict(info))
+            if address is not None:
+                self._requester = Requester(self._connection.context, address, self._key)
+        return self._requester
+
+    def _recover(self, found: Sequence[Message | Hole]) -> None:
+        """Hand out what catch-up found; what is gone for good is missed."""
+        for i, item in enumerate(found):
+            if isinstance(item, Hole):
+                behind = found[i + 1] if i + 1 < len(found) else None
+                self._give_up(item, behind if isinstance(behind, Message) else None)
+            elif not self._numbers.is_duplicate(item):
+                holes = self._numbers.holes_before(item) if item.kind == "end" else []
+                if holes and self._catch_up is not None:
+                    self._catch_up.begin(holes, item)
+                else:
+                    self._deliver(item)
+
+    def _give_up(self, hole: Hole, behind: Message | None) -> None:
+        missed = self._numbers.give_up(hole, behind)
+        if missed is not None:
+            self.missed_total += missed.count
+            self._owed.append(missed)
+
+    def _deliver(self, message: Message) -> None:
+        """Make a batch of a message if it was asked for, or has losses to tell."""
+        self._numbers.take(message)
         if message.kind == "end":
             self.ended, self.end = True, message.fields
-            missed = (*missed, *self._tail(message.fields))
-        self.missed_total += sum(m.count for m in missed)
-        if message.kind not in self.kinds and not missed:
-            return None
-        return self._batch(message, missed)
+        if message.kind in self.kinds or self._owed:
+            self._ready.append(batch_of(message, tuple(self._owed)))
+            self._owed.clear()
 
-    def _begin(self, info: dict[str, Any]) -> None:
-        """Set what number each kind goes on with: all from there on were sent when this subscriber was there."""
-        numbers = info.get("next_seq")
-        if isinstance(numbers, dict):
-            self._expected = {k: n for k, n in numbers.items() if k in KINDS and k != "info" and isinstance(n, int)}
+    def _report(self, at_once: bool = False) -> None:
+        """Tell the engine, now and then, what this subscriber missed."""
+        now = time.monotonic()
+        if self.missed_total == self._reported or (now - self._reported_s < REPORT_S and not at_once):
+            return
+        requester = None if self.info is None else self._asks(self.info)
+        self._reported, self._reported_s = self.missed_total, now
+        if requester is not None:
+            requester.send("missed", client=requester.client, name="rtspikes", count=self.missed_total)
 
-    def _holes(self, message: Message) -> tuple[Missed, ...]:
-        """Compare the number with the one expected."""
-        kind, seq = message.kind, message.seq
-        expected = self._expected.get(kind, seq)
-        reached = self._reached.get(kind)
-        self._expected[kind] = max(expected, seq + 1)
-        if kind in INTERVAL_KINDS:
-            self._reached[kind] = message.fields["to_sample"]
-        if seq <= expected:
-            return ()
-        return (
-            Missed(
-                kind, expected, seq - expected, reached, message.fields["from_sample"] if reached is not None else None
-            ),
-        )
 
-    def _tail(self, end: dict[str, Any]) -> tuple[Missed, ...]:
-        """Return what was sent between the last message received of each kind and the end."""
-        last = end.get("last_seq")
-        if not isinstance(last, dict):
-            return ()
-        tails = []
-        for kind in self.kinds:
-            expected, final = self._expected.get(kind), last.get(kind)
-            if kind != "end" and expected is not None and isinstance(final, int) and final >= expected:
-                tails.append(Missed(kind, expected, final + 1 - expected, self._reached.get(kind)))
-        return tuple(tails)
-
-    @staticmethod
-    def _batch(message: Message, missed: tuple[Missed, ...]) -> Batch:
-        tables: dict[str, Any] = {} if message.table is None else {message.kind: message.table}
-        if message.waveforms is not None:
-            tables["waveforms"] = message.waveforms
-        return Batch(
-            kind=message.kind,
-            session=message.session,
-            from_sample=message.fields["from_sample"] if message.kind in INTERVAL_KINDS else 0,
-            to_sample=message.fields["to_sample"] if message.kind in INTERVAL_KINDS else 0,
-            missed=missed,
-            fields=message.fields,
-            **tables,
-        )
+def _checked(position: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a saved position, None when nothing had come yet; raise ConfigError when it is none."""
+    if position is None or (position.get("session", "") is None):
+        return None
+    numbers = position.get("next_seq")
+    if not isinstance(position.get("session"), str) or not isinstance(numbers, Mapping):
+        raise ConfigError(f"position must be what Subscriber.position returned, got {position!r:.200}")
+    for kind, number in numbers.items():
+        if kind not in KINDS or isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ConfigError(f"position: next_seq must hold numbers from 0 on by kind, got {number!r} for {kind!r}")
+    return {"session": position["session"], "next_seq": dict(numbers)}
 
 
 def _fits(message: Message, info: dict[str, Any]) -> bool:
@@ -308,15 +330,52 @@ def subscribe(
     *,
     kinds: Sequence[str] = ("spikes",),
     stream: str | None = None,
+    lossless: bool = False,
+    position: Mapping[str, Any] | None = None,
+    latest: bool = False,
+    key: ClientKey | str | Path | None = None,
     connect_timeout_s: float | None = 10.0,
     high_water_mark: int = 10_000,
 ) -> Subscriber:
     """Return a subscriber to the engine at `endpoint`, to be used in a `with` statement.
 
-    kinds: which of `spikes crossings rejected gaps thresholds notices status info end` to get batches for; losses of
-    any kind that was asked for are told. stream: only this stream's topics (default: all). high_water_mark: messages
-    that may wait here before libzmq drops (each ≤ 256 KiB).
+    Parameters
+    ----------
+    endpoint
+        The engine's ZeroMQ address.
+    kinds
+        Which of `spikes crossings rejected gaps marks thresholds notices status info end` to get batches for; losses
+        of any kind that was asked for are told.
+    stream
+        Only this stream's topics (default: all).
+    lossless
+        Ask again for what did not come; `batch.missed` then holds only what the engine's history no longer has
+        (`history.seconds`, `history.max_mib`).
+    position
+        What `Subscriber.position` was when an earlier subscriber stopped: go on behind it, lossless. After another
+        session has begun there is nothing to go on with: then `resumed` is False, and batches begin now.
+    latest
+        Keep the newest batch of each kind only, received by a thread of its own; `batch.superseded` counts the others.
+    key
+        The client's key file (NAME.key_secret) for an engine with keys.
+    connect_timeout_s
+        How long to wait for an engine (None: for ever).
+    high_water_mark
+        Messages that may wait here before libzmq drops (each < 256 KiB).
+
+    Raises
+    ------
+    ConfigError
+        For unknown kinds, arguments that contradict each other, key files that others can read.
     """
     return Subscriber(
-        endpoint, kinds=kinds, stream=stream, connect_timeout_s=connect_timeout_s, high_water_mark=high_water_mark
+        endpoint,
+        kinds=kinds,
+        stream=stream,
+        lossless=lossless,
+        position=position,
+        latest=latest,
+        key=key,
+        connect_timeout_s=connect_timeout_s,
+        high_water_mark=high_water_mark,
     )

@@ -64,7 +64,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "replay good.raw --set detect": (
         USAGE, "--set wants KEY=VALUE, for example detect.threshold=4.5, got 'detect'"),
     "replay good.raw --set foo.bar=1": (
-        USAGE, "unknown key 'foo'; known: source, detect, channels, ring, publish, session"),
+        USAGE, "unknown key 'foo'; known: source, detect, channels, ring, publish, history, reply, session"),
     "replay good.raw --set detect.threshold=-4": (USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got -4"),
     "replay good.raw --set detect.threshold=high": (
         USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got 'high'"),

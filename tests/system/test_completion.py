@@ -24,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_recording(folder / name, simulate(1, 0.01)[0])
     (folder / "lab.toml").touch()
     (folder / "session1.rtspikes").mkdir()
+    (folder / "lab.key_secret").touch()
     return folder
 
 
@@ -52,6 +53,15 @@ def completions(shell: str, words: list[str], cwd: Path) -> list[str]:
         (["listen", "t"], ["tcp://127.0.0.1:5570 "]),
         (["listen", "tcp", ":", "//127"], ["//127.0.0.1:5570 "]),
         (["export", "x", "--to", ""], ["npz ", "csv "]),
+        (["listen", "--key", ""], ["lab.key_secret ", "only/"]),
+        (["control", "tcp"], ["tcp://127.0.0.1:5570 "]),
+        (["control", "tcp", ":", "//127.0.0.1", ":", "5570", "fre"], ["freeze "]),
+        (["control", "ipc", ":", "///run/a", "un"], ["unmute "]),
+        (["control", "ipc", ":", "///run/a", "freeze", "--"],
+         ["--at ", "--key ", "--timeout ", "--debug ", "--help "]),
+        (["control", "ipc", ":", "///run/a", "load", "one"], ["one.json "]),
+        (["control", "ipc", ":", "///run/a", "save", "oth"], ["other.json "]),
+        (["mark", "t"], ["tcp://127.0.0.1:5570 "]),
         (["completion", ""], ["bash ", "zsh ", "fish "]),
         (["run", "--set", "detect.thr"], ["detect.threshold=", "detect.threshold_uv="]),
         (["run", "--set", "detect.sig"], ["detect.sign=", "detect.sign=neg ", "detect.sign=pos ", "detect.sign=both "]),

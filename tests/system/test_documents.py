@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from rtspikes.cli.commands import cli
 from rtspikes.config import settings_document
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.score import score_session
+from rtspikes.wire.settings import DEFAULT_ENDPOINT
 from tests.simulated import simulate, write_recording
 from tests.system.processes import DEADLINE_S, Running
 from tests.system.processes import rtspikes as run_to_end
@@ -127,12 +129,6 @@ def test_the_tours_closed_loop_sees_the_bursts(tmp_path: Path) -> None:
     assert bursts == sorted(bursts)
 
 
-def test_protocols_subscriber_runs_with_zmq_and_msgpack_only(tmp_path: Path) -> None:
-    code = snippet((ROOT / "rtspikes/wire/PROTOCOL.md").read_text("utf-8"), "## Example")
-    assert "rtspikes" not in code
-    subscribe_with(code, tmp_path, expected="'E1'")
-
-
 def subscribe_with(code: str, folder: Path, expected: str) -> None:
     """Run `code` as a subscriber of a replay until both end; it must have printed `expected`."""
     recording = write_recording(folder / "r", simulate(n_channels=1, seconds=2.0)[0])
@@ -197,9 +193,34 @@ def test_readmes_one_liners_in_python_do_what_it_says(tmp_path: Path) -> None:
     run_to_end("replay", recording, "--speed", "max", "--publish", "tcp://127.0.0.1:0", "--log", session, cwd=tmp_path)
     spans = [span for span in re.findall(r"`([^`\n]+)`", PROSE) if re.search(r"rtspikes\.\w+\(", span)]
     assert len(spans) >= 3
-    for span in spans:
-        code = span.replace("recording.raw", recording.as_posix()).replace(session, (tmp_path / session).as_posix())
-        exec(code, {"rtspikes": rtspikes, "array": array})
+    with Running("run", "--source", "sim:16?live=1", "--publish", "tcp://127.0.0.1:0", "--duration", 60) as engine:
+        here = {"recording.raw": recording.as_posix(), session: (tmp_path / session).as_posix()}
+        here[DEFAULT_ENDPOINT] = engine.endpoint()
+        for span in spans:
+            code = span
+            for name, real in here.items():
+                code = code.replace(name, real)
+            exec(code, {"rtspikes": rtspikes, "array": array})
+
+
+def test_readmes_control_of_a_running_engine_works_and_is_in_the_log(tmp_path: Path) -> None:
+    lines = snippet(README, "<!-- shell: control -->").splitlines()
+    log = tmp_path / "session1"
+    any_port = ("--publish", "tcp://127.0.0.1:0")
+    with Running("run", "--source", "sim:60?live=1", *any_port, "--log", log, "--duration", 60) as engine:
+        endpoint = engine.endpoint()
+        with rtspikes.subscribe(endpoint) as s:
+            assert next(batch for batch in s if len(batch.spikes)).kind == "spikes"  # the noise level is known
+        for line in lines:
+            words = [endpoint if word == DEFAULT_ENDPOINT else word for word in shlex.split(line, comments=True)[1:]]
+            done = run_to_end(*words, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, ""), line
+        engine.process.terminate()
+        assert engine.finish() == 0
+    session = rtspikes.read_session(f"{log}.rtspikes")
+    assert [type(change).__name__ for _, change in session.changes] == ["Threshold", "Freeze"]
+    assert (tmp_path / "frozen.json").exists()
+    assert session.mark_texts == ["10 µM bicuculline"]
 
 
 def test_the_truth_is_to_be_had_as_the_devices_document_says() -> None:

@@ -14,8 +14,8 @@ from rtspikes.config import Config, config_from
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.engine import Engine
 from rtspikes.types import GapCause
+from rtspikes.wire.batch import Batch
 from rtspikes.wire.codec import TABLES
-from rtspikes.wire.subscribe import Batch
 from tests.simulated import simulate, stream_info
 from tests.system.sources import ArraySource, FailingSource, segments
 from tests.unit.detect.streaming import stream

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 import pytest
 
+import rtspikes as package
 from rtspikes.cli.commands import cli
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
 from tests.simulated import simulate, write_recording
-from tests.system.processes import Running, rtspikes
+from tests.system.processes import Running, rtspikes, wait_until
 
 ANY_PORT = ("--publish", "tcp://127.0.0.1:0")
 
@@ -34,6 +35,17 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in found.items() if command is not None}
 
 
+def all_commands() -> dict[str, click.Command]:
+    """Return every command by its name, and those of groups by both names."""
+    found = {}
+    for name, command in commands().items():
+        found[name] = command
+        if isinstance(command, click.Group):
+            inner = click.Context(command, parent=CONTEXT, info_name=name)
+            found |= {f"{name} {word}": command.get_command(inner, word) for word in command.list_commands(inner)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def help_of(command: click.Command, name: str) -> str:
     return command.get_help(click.Context(command, parent=CONTEXT, info_name=name))
 
@@ -44,18 +56,18 @@ def examples_in(text: str) -> list[str]:
     return [line.strip() for line in block[1].splitlines()] if block else []
 
 
-EXAMPLES = {line: name for name, command in commands().items() for line in examples_in(help_of(command, name))}
+EXAMPLES = {line: name for name, command in all_commands().items() for line in examples_in(help_of(command, name))}
 EXAMPLES |= {line: line.split()[1] for line in examples_in(cli.get_help(CONTEXT))}
 
 
-@pytest.mark.parametrize("name", commands())
+@pytest.mark.parametrize("name", all_commands())
 def test_help_says_what_the_command_is_for_and_has_examples_of_it(name: str) -> None:
-    text = help_of(commands()[name], name)
+    text = help_of(all_commands()[name], name)
     purpose = text.split("\n\n")[1]
     assert re.fullmatch(r" +[A-Z](.|\n)+\.", purpose)
     lines = examples_in(text)
     assert 1 <= len(lines) <= 3
-    assert all(line.startswith(f"rtspikes {name}") for line in lines)
+    assert all(line.replace(f" {DEFAULT_ENDPOINT}", "").startswith(f"rtspikes {name}") for line in lines)
 
 
 def test_the_list_of_commands_says_what_each_is_for() -> None:
@@ -90,20 +102,27 @@ PREPARE: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
-def test_examples_work_as_they_stand(line: str, session: Path, tmp_path: Path) -> None:
+def test_examples_work_as_they_stand(line: str, session: Path, lasting: str, tmp_path: Path) -> None:
     name = EXAMPLES[line]
     words = shlex.split(line)[1:]
     for word in words:
         path = Path(word.removeprefix("file:"))
         if path.suffix in PREPARE:
             PREPARE[path.suffix](tmp_path / path, session)
-    for parameter in commands()[name].params:
+    for parameter in all_commands()[name].params:
         for option in set(parameter.opts) & set(SHORTER):
             words += [option, SHORTER[option]]
     with ExitStack() as engines:
         if DEFAULT_ENDPOINT in words:
-            engine = engines.enter_context(running_engine(tmp_path))
-            words = [engine.endpoint() if word == DEFAULT_ENDPOINT else word for word in words]
+            if name == "control shutdown":
+                endpoint = engines.enter_context(lasting_engine())
+            elif words[0] in ("control", "mark"):
+                endpoint = lasting
+            else:
+                endpoint = engines.enter_context(running_engine(tmp_path)).endpoint()
+            if name == "control load":
+                assert rtspikes("control", endpoint, "save", words[-1], cwd=tmp_path).returncode == 0
+            words = [endpoint if word == DEFAULT_ENDPOINT else word for word in words]
         done = rtspikes(*words, cwd=tmp_path)
     assert done.returncode in GOOD_CODES.get(name, (0,)), done.stderr
     assert done.stdout
@@ -114,3 +133,20 @@ def running_engine(folder: Path) -> Running:
     """Start an engine that waits for its first subscriber and then ends by itself."""
     recording = write_recording(folder / "engine", simulate(2, 1.0)[0])
     return Running("replay", recording, "--wait-subscribers", 1, *ANY_PORT)
+
+
+@contextmanager
+def lasting_engine() -> Iterator[str]:
+    """Yield the address of an engine that has thresholds, and runs until it is told to end."""
+    with Running("run", "--source", "sim:60?seconds=3600", *ANY_PORT) as engine:
+        endpoint = engine.endpoint()
+        with package.control(endpoint) as control:
+            wait_until(lambda: control.status()["signal_s"] > 1, "a known noise level")
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[str]:
+    """Yield the address of one that many examples talk to."""
+    with lasting_engine() as endpoint:
+        yield endpoint

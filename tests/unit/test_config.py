@@ -20,7 +20,7 @@ from tests.simulated import stream_info
 
 WITHOUT_DEFAULT = {
     "source.uri", "source.uv_per_unit", "source.stop_s", "detect.threshold_uv", "detect.filter.highpass_order",
-    "detect.filter.lowpass_order", "detect.noise.file", "session",
+    "detect.filter.lowpass_order", "detect.noise.file", "publish.keys", "reply.endpoint", "session",
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_a_file_sets_what_it_says_and_leaves_the_rest(tmp_path: Path) -> None:
         ({"threshold": 5}, "threshold", "did you mean 'detect.threshold'?"),
         ({"detect": {"order": 2}}, "detect.order", "did you mean 'detect.filter.order'?"),
         ({"channels": [{"select": "*", "thresold": 5}]}, "channels.thresold", "did you mean 'channels.threshold'?"),
-        ({"zzz": 1}, "zzz", "known: source, detect, channels, ring, publish, session"),
+        ({"zzz": 1}, "zzz", "known: source, detect, channels, ring, publish, history, reply, session"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tree: dict[str, Any], key: str, hint: str) -> None:

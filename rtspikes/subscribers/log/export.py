@@ -17,10 +17,13 @@ from rtspikes.subscribers.log.reader import Session
 def export_npz(session: Session, path: Path) -> None:
     """Write one array per SPIKE_DTYPE field under its own name, and beside them everything that rates need.
 
-    `waveforms` (µV), `observed_s` (per channel), `gap_sample`, `gap_lost`, and `info` (a JSON string).
+    `waveforms` (µV), `observed_s` (per channel), `gap_sample`, `gap_lost`; marks as `mark_sample`, `mark_time`,
+    `mark_line`, `mark_value`, `mark_text`; control changes as `change_sample` and `change` (a JSON string each);
+    `info` (a JSON string).
     """
-    spikes = session.spikes
+    spikes, marks, controls = session.spikes, session.marks, session.controls
     arrays: dict[str, Any] = {name: spikes[name] for name in spikes.dtype.names or ()}
+    arrays |= {f"mark_{name}": marks[name] for name in marks.dtype.names or ()}
     with open(path, "wb") as file:
         np.savez(
             file,
@@ -29,6 +32,9 @@ def export_npz(session: Session, path: Path) -> None:
             observed_s=session.observed_s,
             gap_sample=session.gaps["sample"],
             gap_lost=session.gaps["lost"],
+            mark_text=np.array(session.mark_texts, np.str_),
+            change_sample=np.array([n["sample"] for n in controls], np.int64),
+            change=np.array([json.dumps(n["change"], ensure_ascii=False) for n in controls], np.str_),
             info=np.array(json.dumps(session.info, ensure_ascii=False)),
         )
 
@@ -46,7 +52,21 @@ def export_csv(session: Session, path: Path) -> None:
             writer.writerow([*row[:at], labels[spike["channel"]], *row[at:]])
 
 
-FORMATS: dict[str, Callable[[Session, Path], None]] = {"npz": export_npz, "csv": export_csv}
+def export_marks(session: Session, path: Path) -> None:
+    """Write one line per mark: MARK_DTYPE's fields, and its text."""
+    names = list(session.marks.dtype.names or ())
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "text"])
+        for mark, text in zip(session.marks, session.mark_texts, strict=True):
+            writer.writerow([*(str(mark[name]) for name in names), text])
+
+
+FORMATS: dict[str, Callable[[Session, Path], None]] = {
+    "npz": export_npz,
+    "csv": export_csv,
+    "marks-csv": export_marks,
+}
 
 
 def export_session(session: Session, to: str, path: Path) -> None:

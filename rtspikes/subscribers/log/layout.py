@@ -4,7 +4,9 @@
     spikes.bin        SPIKE_DTYPE records            waveforms.bin   float32 × snippet samples, one row per spike
     rejected.bin      REJECTED_DTYPE records         gaps.bin        GAP_DTYPE records
     thresholds.bin    THRESHOLD_DTYPE records, all channels at each change
-    notices.jsonl     one JSON object a line: the engine's notices, and `missed` where messages did not arrive
+    notices.jsonl     one JSON object a line: the engine's notices (control changes too: cause `control`), and
+                      `missed` where messages did not arrive
+    marks.bin         MARK_DTYPE records             marks.txt       their texts, one JSON string a line
     journal.bin       JOURNAL_DTYPE records: one per file and flush
 
 A flush appends to the data files first and to the journal last, the record of spikes.bin at the very end. What the
@@ -16,15 +18,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtspikes.types import GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
 
 SUFFIX = ".rtspikes"
 SESSION_FILE = "session.json"
 JOURNAL_FILE = "journal.bin"
 FORMAT = 1
 
-FILES = ("spikes.bin", "waveforms.bin", "rejected.bin", "gaps.bin", "thresholds.bin", "notices.jsonl")
-"""Data files in the order of their number in the journal."""
+FILES = (
+    "spikes.bin",
+    "waveforms.bin",
+    "rejected.bin",
+    "gaps.bin",
+    "thresholds.bin",
+    "notices.jsonl",
+    "marks.bin",
+    "marks.txt",
+)
+"""Data files in the order of their number in the journal; older logs lack those at the end."""
 
 COMMIT_FILE = 0
 """The file whose record ends a flush in the journal, empty if need be: without it the flush does not count."""
@@ -34,6 +45,7 @@ RECORDS = {
     "rejected.bin": REJECTED_DTYPE,
     "gaps.bin": GAP_DTYPE,
     "thresholds.bin": THRESHOLD_DTYPE,
+    "marks.bin": MARK_DTYPE,
 }
 
 JOURNAL_DTYPE = np.dtype(

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.errors import DataError, reason
+from rtspikes.detect.changes import Change, Mute, Unmute, from_map
+from rtspikes.errors import ConfigError, DataError, reason
+from rtspikes.selectors import select
 from rtspikes.subscribers.log.layout import (
     COMMIT_FILE,
     FILES,
@@ -21,14 +23,16 @@ from rtspikes.subscribers.log.layout import (
     RECORDS,
     SESSION_FILE,
 )
+from rtspikes.subscribers.log.observed import Muting, joined, observed_samples
+from rtspikes.types import ChannelInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session log; the arrays are read-only maps of its files, in the order of the log.
 
-    waveforms: (spikes, samples) float32 µV. to_sample: every spike with a trigger before it is here. torn_bytes: what
-    the files hold beyond the last complete flush, left out here.
+    waveforms: (spikes, samples) float32 µV. mark_texts: one per row of `marks`. to_sample: every spike with a trigger
+    before it is here. torn_bytes: what the files hold beyond the last complete flush, left out here.
     """
 
     path: Path
@@ -39,6 +43,8 @@ class Session:
     rejected: NDArray[np.void]
     gaps: NDArray[np.void]
     thresholds: NDArray[np.void]
+    marks: NDArray[np.void]
+    mark_texts: list[str]
     notices: list[dict[str, Any]]
     to_sample: int
     torn_bytes: int
@@ -62,22 +68,51 @@ class Session:
             if notice.get("cause") == "missed" and notice.get("kind") == "spikes":
                 start, end = notice["from_sample"], notice["to_sample"]
                 stretches.append((first if start is None else start, self.to_sample if end is None else end))
-        joined: list[tuple[int, int]] = []
-        for start, end in sorted((s, min(e, self.to_sample)) for s, e in stretches):
-            if joined and start <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-            elif start < end:
-                joined.append((start, end))
-        return joined
+        return joined(stretches, first, self.to_sample)
+
+    @property
+    def controls(self) -> list[dict[str, Any]]:
+        """The notices of what was asked for while the session ran, as they came: `sample`, `change`, `by`, `text`."""
+        return [n for n in self.notices if n.get("cause") == "control"]
+
+    @property
+    def changes(self) -> list[tuple[int, Change]]:
+        """The changes of detection, each with the sample from which it is in force, in that order."""
+        try:
+            asked = [(int(notice["sample"]), notice["change"]) for notice in self.controls]
+            found = [(sample, from_map(change)) for sample, change in asked if change["change"] != "shutdown"]
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{self.path / 'notices.jsonl'}: a control change cannot be understood: {error}; "
+                f"read it with a newer rtspikes"
+            ) from None
+        return sorted(found, key=lambda change: change[0])
+
+    def mutings(self) -> list[Muting]:
+        """Return when which channels were muted, and heard again."""
+        facts = self.info["channels"]
+        known = [name for name in ("label", "kind", "electrode", "well") if name in facts]
+        channels = [
+            ChannelInfo(position=i, **{name: facts[name][i] for name in known}) for i in range(len(facts["label"]))
+        ]
+        try:
+            return [
+                (sample, select(change.select, channels), isinstance(change, Mute))
+                for sample, change in self.changes
+                if isinstance(change, Mute | Unmute)
+            ]
+        except ConfigError as error:
+            raise DataError(f"{self.path / 'notices.jsonl'}: not of this session: {error}") from None
 
     @property
     def observed_s(self) -> NDArray[np.float64]:
         """Time (s) in which a spike could have been found and logged, (channels,): divide by it for rates.
 
-        All of the session but what is `unseen`; 0 for channels that are not enabled.
+        All of the session but what is `unseen` and while the channel was muted; 0 for channels that are not enabled.
         """
-        samples = self.to_sample - self.info["first_sample"] - sum(end - start for start, end in self.unseen())
-        return np.where(self.info["enabled"], max(samples, 0) / float(self.info["rate_hz"]), 0.0)
+        first, enabled = int(self.info["first_sample"]), self.info["enabled"]
+        samples = observed_samples(first, self.to_sample, self.unseen(), len(enabled), self.mutings())
+        return np.where(enabled, samples / float(self.info["rate_hz"]), 0.0)
 
     @property
     def missed(self) -> int:
@@ -110,18 +145,25 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
     tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in RECORDS.items()}
     samples = sum(info["snippet_samples"])
     waveforms = _map(folder / "waveforms.bin", np.dtype("<f4"), lengths[FILES.index("waveforms.bin")])
-    length = lengths[FILES.index("notices.jsonl")]
-    notices = (folder / "notices.jsonl").read_bytes()[:length] if length else b""
+    lines = {name: _lines(folder / name, lengths[FILES.index(name)]) for name in ("notices.jsonl", "marks.txt")}
+    for name, n, beside, rows in (
+        ("waveforms.bin", len(waveforms), "spikes.bin", len(tables["spikes.bin"]) * samples),
+        ("marks.txt", len(lines["marks.txt"]), "marks.bin", len(tables["marks.bin"])),
+    ):
+        if n != rows:
+            raise DataError(f"{folder / name} has {n} values, but {beside} asks for {rows}; the log is damaged")
     return Session(
         path=folder,
         info=info,
         facts=facts,
         spikes=tables["spikes.bin"],
-        waveforms=waveforms.reshape(-1, samples),
+        waveforms=waveforms.reshape(len(tables["spikes.bin"]), samples),
         rejected=tables["rejected.bin"],
         gaps=tables["gaps.bin"],
         thresholds=tables["thresholds.bin"],
-        notices=[json.loads(line) for line in notices.splitlines()],
+        marks=tables["marks.bin"],
+        mark_texts=lines["marks.txt"],
+        notices=lines["notices.jsonl"],
         to_sample=int(journal["to_sample"][-1]) if len(journal) else int(info["first_sample"]),
         torn_bytes=torn,
     )
@@ -149,9 +191,13 @@ def _check_info(info: dict[str, Any]) -> None:
         raise ValueError(f"rate_hz must be > 0, got {info['rate_hz']!r}")
     if not int(info["settling_samples"]) >= 0:
         raise ValueError(f"settling_samples must be ≥ 0, got {info['settling_samples']!r}")
-    enabled, labels = info["enabled"], info["channels"]["label"]
+    enabled, channels = info["enabled"], info["channels"]
+    labels = channels["label"]
     if not isinstance(enabled, list) or len(enabled) != len(labels) or not {*map(type, enabled)} <= {bool}:
         raise ValueError(f"enabled must be a list of true or false for each of {len(labels)} channels")
+    for name, values in channels.items():
+        if not isinstance(values, list) or len(values) != len(labels):
+            raise ValueError(f"channels.{name} must be a list with a value for each of {len(labels)} channels")
     if not isinstance(info["source"]["uri"], str):
         raise ValueError(f"source.uri must be text, got {info['source']['uri']!r}")
 
@@ -185,6 +231,14 @@ def _verify(folder: Path, journal: NDArray[np.void]) -> None:
                         f"{folder / name}: bytes {entry['offset']} … {entry['offset'] + entry['length']} do not match "
                         f"their checksum; the log is damaged"
                     )
+
+
+def _lines(path: Path, length: int) -> list[Any]:
+    """Return the JSON value of each line in a file's first `length` bytes."""
+    try:
+        return [json.loads(line) for line in path.read_bytes()[:length].splitlines()] if length else []
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON lines ({error}); the log is damaged") from None
 
 
 def _map(path: Path, dtype: np.dtype[Any], length: int) -> NDArray[Any]:

@@ -28,9 +28,10 @@ from rtspikes.subscribers.log.layout import (
 from rtspikes.subscribers.plain import plain
 from rtspikes.types import THRESHOLD_DTYPE
 from rtspikes.version import __version__
-from rtspikes.wire.subscribe import Batch, Subscriber
+from rtspikes.wire.batch import Batch
+from rtspikes.wire.subscribe import Subscriber
 
-LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices")
+LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices", "marks")
 
 ENGINE_RESTARTED = "engine restarted"
 
@@ -146,6 +147,9 @@ class LogWriter:
             for name in ("sigma_uv", "negative_uv", "positive_uv"):
                 records[name] = levels[name]
             self._append("thresholds.bin", records.tobytes())
+        elif batch.kind == "marks":
+            self._append("marks.bin", batch.marks.tobytes())
+            self._append("marks.txt", "".join(f"{json.dumps(t, ensure_ascii=False)}\n" for t in batch.texts).encode())
         elif batch.kind == "notices":
             self._note({k: v for k, v in batch.fields.items() if k not in ("v", "session", "seq")})
 

@@ -258,6 +258,11 @@ def test_rules_set_threshold_sign_and_dead_time_of_their_channels_only() -> None
     assert np.diff(ruled["crossing"][ruled["channel"] == 2]).min() >= 1000
 
 
+def test_a_rule_may_have_a_fraction_where_the_settings_have_a_whole_number() -> None:
+    table = Detector(stream_info(2), DetectSettings(threshold=4), [ChannelRule("E2", threshold=4.5)]).table
+    assert table.levels(np.full(2, 10, np.float32))[0].tolist() == [-40, -45]
+
+
 def test_the_gain_sign_turns_the_polarity() -> None:
     flipped = tuple(ChannelInfo(f"E{i + 1}", i, gain_uv=-GAIN_UV) for i in range(3))
     info = StreamInfo("test:", RATE_HZ, "int16", flipped, False)

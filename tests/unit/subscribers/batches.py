@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rtspikes.subscribers.log.writer import LogWriter
-from rtspikes.types import GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.wire.batch import Batch
 from rtspikes.wire.codec import LEVELS_DTYPE
-from rtspikes.wire.subscribe import Batch
 
 INFO: dict[str, Any] = {
     "session": "s1",
@@ -55,8 +55,8 @@ def rejected(sample: int) -> Batch:
     return Batch("rejected", "s1", 0, 0, rejected=rows)
 
 
-def gap(sample: int, lost: int) -> Batch:
-    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, 2)], GAP_DTYPE))
+def gap(sample: int, lost: int, cause: int = 2) -> Batch:
+    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, cause)], GAP_DTYPE))
 
 
 def thresholds(sample: int, first_channel: int = 0) -> Batch:
@@ -69,11 +69,22 @@ def notice(**fields: Any) -> Batch:
     return Batch("notices", "s1", 0, 0, fields={"v": 1, "session": "s1", "seq": 0, **fields})
 
 
+def marks(sample: int, *texts: str) -> Batch:
+    """Return marks at successive samples from `sample` on."""
+    rows = np.array([(sample + i, 0.5, 0, i) for i in range(len(texts))], MARK_DTYPE)
+    return Batch("marks", "s1", 0, 0, marks=rows, texts=texts)
+
+
+def control(sample: int, **change: Any) -> Batch:
+    """Return the notice of a control change that is in force from `sample` on."""
+    return notice(cause="control", sample=sample, change=change, by="local", count=1, text=f"{change['change']}!")
+
+
 def flushed(path: Path, clock: HandClock, flushes: int = 3) -> LogWriter:
-    """Return a writer that is still open, with ten spikes, a gap and a notice in each of its flushes."""
+    """Return a writer that is still open, with ten spikes, a gap, a notice and a mark in each of its flushes."""
     writer = LogWriter(path, INFO, clock)
     for i in range(flushes):
-        for batch in (spikes(10 * i, 10), gap(10 * i, i), notice(cause="test", i=i)):
+        for batch in (spikes(10 * i, 10), gap(10 * i, i), notice(cause="test", i=i), marks(10 * i, f"µ\n{i}")):
             writer.add(batch)
         writer.flush()
     return writer

@@ -11,14 +11,17 @@ import pytest
 
 from rtspikes.subscribers.log.export import export_session
 from rtspikes.subscribers.log.reader import Session, read_session
-from rtspikes.types import SPIKE_DTYPE
-from tests.unit.subscribers.batches import HandClock, flushed
+from rtspikes.subscribers.log.writer import LogWriter
+from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE
+from tests.unit.subscribers.batches import INFO, HandClock, control, flushed, marks
 
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
     path = tmp_path / "a.rtspikes"
-    flushed(path, HandClock()).close("end")
+    writer = flushed(path, HandClock())
+    writer.add(control(12, change="mute", select="µ3"))
+    writer.close("end")
     return read_session(path)
 
 
@@ -31,7 +34,36 @@ def test_npz_holds_what_the_session_holds(session: Session, tmp_path: Path) -> N
         np.testing.assert_array_equal(arrays["waveforms"], session.waveforms)
         np.testing.assert_array_equal(arrays["gap_sample"], session.gaps["sample"])
         np.testing.assert_array_equal(arrays["gap_lost"], session.gaps["lost"])
+        for name in MARK_DTYPE.names or ():
+            np.testing.assert_array_equal(arrays[f"mark_{name}"], session.marks[name])
+        assert arrays["mark_text"].tolist() == session.mark_texts == ["µ\n0", "µ\n1", "µ\n2"]
+        assert arrays["change_sample"].tolist() == [12]
+        assert [json.loads(change) for change in arrays["change"]] == [{"change": "mute", "select": "µ3"}]
+        np.testing.assert_array_equal(arrays["observed_s"], session.observed_s)
         assert json.loads(str(arrays["info"])) == session.info
+
+
+def test_npz_of_nothing_has_columns_of_the_right_types(tmp_path: Path) -> None:
+    LogWriter(tmp_path / "a.rtspikes", INFO, HandClock()).close("end")
+    export_session(read_session(tmp_path / "a.rtspikes"), "npz", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        kinds = {name: arrays[name].dtype.kind for name in ("mark_text", "change_sample", "change", "mark_sample")}
+    assert kinds == {"mark_text": "U", "change_sample": "i", "change": "U", "mark_sample": "i"}
+
+
+def test_marks_read_back_from_csv_whatever_their_text(tmp_path: Path) -> None:
+    texts = ("10 µM bicuculline", 'a, "b"\n\r;', "")
+    writer = LogWriter(tmp_path / "a.rtspikes", INFO, HandClock())
+    writer.add(marks(7, *texts))
+    writer.close("end")
+    export_session(read_session(tmp_path / "a.rtspikes"), "marks-csv", tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [*(MARK_DTYPE.names or ()), "text"]
+    assert [(r["sample"], r["time"], r["line"], r["value"]) for r in rows] == [
+        ("7", "0.5", "0", "0"), ("8", "0.5", "0", "1"), ("9", "0.5", "0", "2")
+    ]  # fmt: skip
+    assert tuple(r["text"] for r in rows) == texts
 
 
 def test_csv_reads_back_as_the_same_numbers_with_labels(session: Session, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rtspikes.subscribers.listen import lines
-from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE
-from rtspikes.wire.subscribe import Batch
+from rtspikes.types import CROSSING_DTYPE, MARK_DTYPE, SPIKE_DTYPE
+from rtspikes.wire.batch import Batch
 from tests.unit.subscribers.batches import INFO, gap, notice, rejected, spikes, thresholds
 
 
@@ -30,6 +30,49 @@ def test_a_crossing_is_a_line_with_its_time_and_label() -> None:
     rows = np.array([(3, 1500, 0.5, 2, -33, -30)], CROSSING_DTYPE)
     (line,) = told(Batch("crossings", "s1", 0, 0, crossings=rows), False)
     assert line.split() == ["1.5000", "s", "µ3", "crossed", "-30.0", "µV"]
+
+
+def marks(*rows: tuple[int, int, str]) -> Batch:
+    """Return marks 0.5 s after the clock's zero; rows: (line, value, text)."""
+    table = np.array([(1500 + i, 0.5, line, value) for i, (line, value, _) in enumerate(rows)], MARK_DTYPE)
+    return Batch("marks", "s1", 0, 0, marks=table, texts=tuple(text for _, _, text in rows))
+
+
+def test_a_mark_is_a_line_with_its_time_and_its_text_or_the_line_that_changed() -> None:
+    batch = marks((0, 0, "10 µM bicuculline"), (2, 1, ""), (3, -7, "laser"))
+    assert [line.split(maxsplit=3) for line in told(batch, False)] == [
+        ["1.5000", "s", "mark", "10 µM bicuculline"],
+        ["1.5010", "s", "mark", "line 2 = 1"],
+        ["1.5020", "s", "mark", "laser  (line 3 = -7)"],
+    ]
+
+
+def test_json_lines_of_marks_hold_every_field_and_the_text() -> None:
+    assert told(marks((0, 0, "wash"), (2, 1, "")), True) == [
+        {"kind": "marks", "sample": 1500, "time": 0.5, "line": 0, "value": 0, "text": "wash"},
+        {"kind": "marks", "sample": 1501, "time": 0.5, "line": 2, "value": 1, "text": ""},
+    ]
+
+
+def test_a_change_by_control_is_a_line_with_its_time_what_it_is_and_by_whom() -> None:
+    batch = notice(cause="control", sample=1500, change={"change": "mute", "select": "E1"}, by="anna", text="E1 muted")
+    (line,) = told(batch, False)
+    assert line.split(maxsplit=3) == ["1.5000", "s", "control", "E1 muted  (by anna)"]
+    (event,) = told(batch, True)
+    assert event["change"] == {"change": "mute", "select": "E1"}
+
+
+@pytest.mark.parametrize("sample", [None, "1500", 2**63], ids=str)
+def test_a_change_by_control_without_a_usable_sample_is_no_crash(sample: object) -> None:
+    assert len(told(notice(cause="control", sample=sample), False)) == 1
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b]0;title\x07", "a\rb", "\u2028", "\x9b2J"], ids=ascii)
+def test_a_text_cannot_steer_the_terminal(text: str) -> None:
+    for batch in (marks((0, 0, text)), notice(cause="x", text=text), notice(cause="control", sample=1, text=text)):
+        (line,) = told(batch, False)
+        assert line.isprintable()
+        assert ascii(text)[1:-1] in line
 
 
 def test_json_lines_hold_every_field_and_the_label() -> None:

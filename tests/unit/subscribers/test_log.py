@@ -11,16 +11,31 @@ import msgpack
 import numpy as np
 import pytest
 
+from rtspikes.detect.changes import Freeze, Levels, Mute, Threshold, Unmute, to_map
 from rtspikes.errors import ConfigError, DataError
 from rtspikes.subscribers.log import writer as writer_module
 from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.writer import FLUSH_BYTES, FLUSH_S, LogWriter, session_path
-from rtspikes.types import SPIKE_DTYPE, THRESHOLD_DTYPE
-from rtspikes.wire.subscribe import Batch, Missed
-from tests.unit.subscribers.batches import INFO, HandClock, flushed, gap, notice, rejected, spikes, thresholds
+from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.wire.batch import Batch, Missed
+from tests.unit.subscribers.batches import (
+    INFO,
+    HandClock,
+    control,
+    flushed,
+    gap,
+    marks,
+    notice,
+    rejected,
+    spikes,
+    thresholds,
+)
 
 JOURNAL_ROW = JOURNAL_DTYPE.itemsize
+
+KEPT = ("spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl", "marks.bin", "marks.txt")
+"""Files that `flushed` writes something into."""
 
 
 @pytest.fixture
@@ -40,6 +55,8 @@ def check_whole_flushes(log: Session, flushes: int) -> None:
     np.testing.assert_array_equal(log.waveforms[:, 0], log.spikes["id"])
     assert log.gaps["lost"].tolist() == list(range(flushes))
     assert [n["i"] for n in log.notices] == list(range(flushes))
+    assert log.marks["sample"].tolist() == [10 * i for i in range(flushes)]
+    assert log.mark_texts == [f"µ\n{i}" for i in range(flushes)]
 
 
 def damage(file: Path, at: int) -> None:
@@ -54,6 +71,9 @@ def test_everything_that_was_added_is_read_back(path: Path, clock: HandClock) ->
     for batch in (thresholds(0), first, rejected(3), gap(5, 9), notice(cause="breaker", text="µV\u2028"), second):
         writer.add(batch)
     writer.add(thresholds(6, first_channel=1))
+    said = ("10 µM bicuculline", "", '"\r\n\u2028\x00', "x" * 1000)
+    for batch in (marks(2, *said[:3]), marks(7, said[3])):
+        writer.add(batch)
     writer.close("end", {"reason": "done", "counts": {"spikes": 8}, "to_sample": 8, "last_seq": {}})
     log = read_session(path)
     assert log.info == INFO
@@ -67,6 +87,8 @@ def test_everything_that_was_added_is_read_back(path: Path, clock: HandClock) ->
     assert log.thresholds["channel"].tolist() == [0, 1, 1, 2]
     assert log.thresholds["negative_uv"].tolist() == [-30, -35, -30, -35]
     assert log.notices == [{"cause": "breaker", "text": "µV\u2028"}]
+    assert log.marks.tobytes() == marks(2, *said[:3]).marks.tobytes() + marks(7, said[3]).marks.tobytes()
+    assert tuple(log.mark_texts) == said
     assert (log.ended, log.missed, log.to_sample, log.torn_bytes) == ("end", 0, 8, 0)
     assert log.facts["ended"]["engine"] == {"reason": "done", "counts": {"spikes": 8}, "to_sample": 8}
     assert len(log.facts["clocks"]) == 2
@@ -131,16 +153,24 @@ def test_a_torn_tail_behind_the_journal_is_left_out_and_counted(path: Path, cloc
     assert log.torn_bytes == 4
 
 
-@pytest.mark.parametrize("name", ["spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl"])
+@pytest.mark.parametrize("name", KEPT)
 def test_a_corrupted_byte_is_found(path: Path, clock: HandClock, name: str) -> None:
     flushed(path, clock).close("end")
     damage(path / name, (path / name).stat().st_size // 2)
     with pytest.raises(DataError, match=rf"{name}: bytes .* do not match their checksum"):
         read_session(path)
-    assert read_session(path, verify=False).to_sample == 30
+    if name.endswith(".bin"):
+        assert read_session(path, verify=False).to_sample == 30
 
 
-@pytest.mark.parametrize("name", ["spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl"])
+def test_text_that_nobody_verified_is_no_crash(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    damage(path / "marks.txt", 0)
+    with pytest.raises(DataError, match=r"marks\.txt: not JSON lines"):
+        read_session(path, verify=False)
+
+
+@pytest.mark.parametrize("name", KEPT)
 def test_a_file_that_is_shorter_than_the_journal_says_is_refused(path: Path, clock: HandClock, name: str) -> None:
     flushed(path, clock).close("end")
     (path / name).write_bytes((path / name).read_bytes()[:-1])
@@ -280,6 +310,7 @@ def test_a_full_disk_is_told_and_earlier_flushes_stay_readable(
     writer.add(spikes(20, 10))
     writer.add(gap(20, 2))
     writer.add(notice(cause="test", i=2))
+    writer.add(marks(20, "µ\n2"))
     with pytest.raises(DataError, match=r"cannot write the log .*no space left.*complete up to sample 20;"):
         writer.flush()
     writer.close("stopped")
@@ -296,41 +327,55 @@ def test_every_notice_that_the_wire_allows_can_be_logged(path: Path, clock: Hand
     assert read_session(path).notices[0]["cause"] == "x"
 
 
-def test_observed_time_leaves_out_what_was_lost_and_what_the_filter_needs_after_it(
-    path: Path, clock: HandClock
-) -> None:
-    writer = LogWriter(
-        path, INFO | {"first_sample": 1000, "enabled": [True, False, True], "settling_samples": 100}, clock
-    )
-    for first, end, lost in ((1000, 3000, 500), (3500, 3550, 450), (4000, 4000, 0)):
-        writer.add(spikes(first, end - first))
-        writer.add(gap(end, lost))
-    writer.add(spikes(4000, 2000))
-    writer.close("end")
-    # 2000 samples; a piece of 50 that the filter never settled in; a seam at once after it; 2000 − 100
-    assert read_session(path).observed_s.tolist() == [2.0 + 1.9, 0.0, 2.0 + 1.9]
-
-
-def test_what_a_late_logger_did_not_hear_is_not_observed(path: Path, clock: HandClock) -> None:
+def test_control_changes_are_read_back_in_the_order_in_which_they_are_in_force(path: Path, clock: HandClock) -> None:
+    levels = Levels(("E1", "E2", "µ3"), (float(np.float32(-30.1)), None, -1.0), (None, None, 7.5))
+    announced = [
+        (700, Threshold("E*", threshold=4.2)),
+        (500, Mute(("E1", 2))),
+        (500, Unmute("#0-1")),
+        (500, Freeze()),
+        (900, levels),
+    ]
     writer = LogWriter(path, INFO, clock)
-    writer.add(spikes(4000, 1000))
-    writer.flush()
-    log = read_session(path)  # what a kill would leave
-    writer.close("end")
-    assert log.unseen() == [(0, 4000)]
-    assert log.observed_s.tolist() == [1.0] * 3
-
-
-def test_messages_that_were_missed_are_not_observed(path: Path, clock: HandClock) -> None:
-    writer = LogWriter(path, INFO, clock)
-    writer.add(spikes(0, 1000))
-    writer.add(gap(1900, 50))
-    writer.add(spikes(2000, 1000, missed=(Missed("spikes", 3, 2, 1000, 2000), Missed("status", 1, 1))))
-    writer.add(Batch("end", "s1", 0, 0, missed=(Missed("spikes", 9, 1, 3000, None),)))
+    for sample, change in announced:
+        writer.add(control(sample, **msgpack.unpackb(msgpack.packb(to_map(change)))))
+    writer.add(control(950, change="shutdown"))
     writer.close("end")
     log = read_session(path)
-    assert log.unseen() == [(1000, 2050)]
-    assert log.observed_s.tolist() == [1.95] * 3
+    assert log.changes == [*announced[1:4], announced[0], announced[4]]
+    assert [(n["sample"], n["by"]) for n in log.controls] == [(at, "local") for at in (700, 500, 500, 500, 900, 950)]
+
+
+def test_a_change_of_another_version_is_told(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(control(5, change="louder"))
+    writer.close("end")
+    log = read_session(path)
+    with pytest.raises(DataError, match=r"notices\.jsonl: a control change cannot be understood: .*'louder'"):
+        log.changes  # noqa: B018
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["empty files", "no files"])
+def test_a_log_from_before_there_were_marks_is_read(path: Path, clock: HandClock, kept: bool) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(0, 10))
+    writer.add(notice(cause="test"))
+    writer.close("end")
+    if not kept:
+        (path / "marks.bin").unlink()
+        (path / "marks.txt").unlink()
+    log = read_session(path)
+    assert (len(log.spikes), len(log.notices), len(log.marks), log.mark_texts) == (10, 1, 0, [])
+    assert log.marks.dtype == MARK_DTYPE
+    assert log.changes == []
+
+
+def test_marks_and_texts_that_do_not_pair_are_refused(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(Batch("marks", "s1", 0, 0, marks=marks(5, "a", "b").marks, texts=("a",)))
+    writer.close("end")
+    with pytest.raises(DataError, match=r"marks\.txt has 1 values, but marks\.bin asks for 2"):
+        read_session(path)
 
 
 @pytest.mark.parametrize(
@@ -344,6 +389,7 @@ def test_messages_that_were_missed_are_not_observed(path: Path, clock: HandClock
         ("enabled", [1, 1, 1]),
         ("source", {"uri": 5}),
         ("channels", {}),
+        ("channels", {"label": ["E1", "E2", "µ3"], "kind": ["electrode"]}),
     ],
 )
 def test_info_that_cannot_be_computed_with_is_damage(key: str, value: object, path: Path, clock: HandClock) -> None:

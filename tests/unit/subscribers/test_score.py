@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtspikes.errors import WireError
 from rtspikes.subscribers.score import Score, Scorer
 from rtspikes.types import GAP_DTYPE, SPIKE_DTYPE, TRUTH_DTYPE
-from rtspikes.wire.subscribe import Batch, Missed
+from rtspikes.wire.batch import Batch, Missed
 
 TOLERANCE = 4  # samples: 1 ms at 4 kHz
 SETTLING = 6

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rtspikes.subscribers.watch import BINS, Watch
 from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, SPIKE_DTYPE
+from rtspikes.wire.batch import Batch, Missed
 from rtspikes.wire.codec import LEVELS_DTYPE
-from rtspikes.wire.subscribe import Batch, Missed
 
 RATE = 1000
 BIN = 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtspikes.detect.detector import ThresholdUpdate
-from rtspikes.errors import WireError
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, GapCause
+from rtspikes.errors import VersionError, WireError
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, GapCause
 from rtspikes.wire.codec import (
     KINDS,
     MAX_BYTES,
+    MOST_TEXT,
     TABLES,
     TARGET_BYTES,
     VERSION,
@@ -27,7 +30,7 @@ from rtspikes.wire.codec import (
     table_fields,
     topic,
 )
-from rtspikes.wire.messages import event_messages, gap_table, table_messages, threshold_messages
+from rtspikes.wire.messages import event_messages, gap_table, mark_messages, table_messages, threshold_messages
 from tests.simulated import wire_info
 
 HEAD = {"v": VERSION, "session": "s1", "seq": 3}
@@ -54,6 +57,8 @@ def fields_of(kind: str, n: int = 5) -> dict[str, Any]:
         fields |= {"sample": 700, "first_channel": 0}
     if kind == "spikes":
         fields |= {"waveform_samples": 4, "waveforms": np.arange(4 * n, dtype="<f4").tobytes()}
+    if kind == "marks":
+        fields |= {"texts": [f"{i} µM" * (i % 3) for i in range(n)]}
     return fields
 
 
@@ -74,6 +79,7 @@ def test_every_kind_comes_back_as_it_was_sent(kind: str, n: int) -> None:
         assert message.table.tobytes() == table(TABLES[kind], n).tobytes()
     if kind == "spikes":
         np.testing.assert_array_equal(message.waveforms, np.arange(4 * n, dtype=np.float32).reshape(n, 4))
+    assert message.texts == tuple(fields.get("texts", ()))
 
 
 def test_a_plain_msgpack_reader_understands_a_message() -> None:
@@ -104,15 +110,15 @@ def test_decoded_tables_can_be_changed_by_their_owner() -> None:
         ([b"info/a/\n", b"\x80"], "a topic is KIND/STREAM/"),
         ([b"info/a/" + b"x" * 1000, b"\x80"], "a topic is KIND/STREAM/"),
         ([b"news/a/", b"\x80"], "unknown kind 'news'"),
-        ([b"info/a/", b""], "not msgpack"),
-        ([b"info/a/", b"\xc1"], "not msgpack"),
+        ([b"info/a/", b""], "info: must be a msgpack map, got b''"),
+        ([b"info/a/", b"\xc1"], "must be a msgpack map"),
         ([b"info/a/", b"\x80\x00"], "not msgpack"),
         ([b"info/a/", b"\x81\xa1\xff\x00"], "not msgpack"),
-        ([b"info/a/", b"\xdf\xff\xff\xff\xff"], "not msgpack"),
-        ([b"info/a/", b"\x91" * 100_000], "not msgpack"),
-        ([b"info/a/", b"\x81\x01\x02"], "not msgpack"),
-        ([b"info/a/", b"\x93\x01\x02\x03"], "must be a map, got list"),
-        ([b"info/a/", b"\xc0"], "must be a map, got NoneType"),
+        ([b"info/a/", b"\xdf\xff\xff\xff\xff"], "info: too many items"),
+        ([b"info/a/", b"\x81\xa1k" * 100_000], "nesting must be ≤ 32 deep"),
+        ([b"info/a/", b"\x81\x01\x02"], "keys must be str"),
+        ([b"info/a/", b"\x93\x01\x02\x03"], "must be a msgpack map, got b'\\x93"),
+        ([b"info/a/", b"\xc0"], "must be a msgpack map, got b'\\xc0'"),
         ([b"info/a/", b"\x80"], "protocol version must be 1, got None"),
         ([b"info/a/", msgpack.packb(HEAD | {"v": 2})], "protocol version must be 1, got 2"),
         ([b"info/a/", msgpack.packb(HEAD | {"session": 5})], "session must be str, got 5"),
@@ -130,9 +136,34 @@ def test_what_is_not_a_message_is_refused(frames: list[bytes], message: str) -> 
     assert message in str(caught.value)
 
 
-def test_a_message_beyond_the_limit_is_refused_unread() -> None:
-    with pytest.raises(WireError, match=f"{MAX_BYTES} bytes at most"):
-        decode([b"info/a/", b"\xc1" * (MAX_BYTES + 1)])
+@pytest.mark.parametrize("version", [None, True, 1.0, "1", b"1", 0, -1, 2, 2**64 - 1, [1], {"v": 1}], ids=str)
+def test_another_version_is_told_from_what_is_no_message(version: object) -> None:
+    for kind in KINDS:
+        with pytest.raises(VersionError, match="protocol version must be 1, got"):
+            decode(frames_of(kind, fields_of(kind), HEAD | {"v": version}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_beyond_the_limit_is_refused_unread(kind: str) -> None:
+    most = MAX_BYTES if kind == "info" else TARGET_BYTES - 1
+    with pytest.raises(WireError, match=f"{kind}: must have {most} bytes at most, got {most + 1}"):
+        decode([topic(kind, "a"), b"\xc1" * (most + 1)])
+    fields = fields_of(kind)
+    room = most - len(frames_of(kind, fields | {"more": b""})[1]) - 3  # a long bin's head takes 3 bytes more
+    frames = frames_of(kind, fields | {"more": b"x" * room})
+    assert len(frames[1]) == most
+    assert decode(frames).kind == kind
+
+
+def test_info_of_a_hundred_thousand_channels_is_a_message() -> None:
+    n = 100_000
+    properties = {
+        "label": [f"electrode {i}" for i in range(n)],
+        **{name: ["electrode"] * n for name in ("kind", "electrode", "well")},
+        **{name: [17.5] * n for name in ("x_um", "y_um", "gain_uv", "offset_uv")},
+    }
+    info = wire_info() | {"n_channels": n, "channels": properties, "enabled": [True] * n, "dead_time_samples": [60] * n}
+    assert decode(frames_of("info", info)).fields["channels"] == properties
 
 
 @pytest.mark.parametrize(
@@ -162,10 +193,22 @@ def test_a_table_that_contradicts_itself_is_refused(change: dict[str, Any], mess
 
 @pytest.mark.parametrize("key", ["v", "session", "seq"])
 def test_deeply_nested_values_are_refused_like_any_others(key: str) -> None:
-    packed = {k: msgpack.packb(v) for k, v in HEAD.items()} | {key: b"\x91" * 1010 + b"\x00"}
+    packed = {k: msgpack.packb(v) for k, v in HEAD.items()} | {key: b"\x91" * 30 + b"\x00"}
     body = b"\x83" + b"".join(msgpack.packb(k) + v for k, v in packed.items())
     with pytest.raises(WireError, match="version must be" if key == "v" else f"{key} must be"):
         decode([b"info/a/", body])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [None, "abc", [], ["a"], ["a", "b", "c"], ["a", b"b"], ["a", None], ["a", "µ" * (MOST_TEXT + 1)]],
+    ids=range(8),
+)
+def test_marks_need_a_text_each(texts: object) -> None:
+    with pytest.raises(WireError, match="marks: texts must be") as caught:
+        decode(frames_of("marks", fields_of("marks", 2) | {"texts": texts}))
+    assert len(str(caught.value)) < 500
+    assert decode(frames_of("marks", fields_of("marks", 2) | {"texts": ["", "µ" * MOST_TEXT]})).texts[0] == ""
 
 
 @pytest.mark.parametrize("key", ["v", "session"])
@@ -222,6 +265,68 @@ def test_valid_messages_with_wrong_bytes_never_raise_anything_else(kind: str, ch
     survives([topic(kind, "a"), bytes(body[: changes[0][0] % len(body)])])
 
 
+HOSTILE = st.sampled_from(
+    [
+        *(bytes([byte]) + b"\xff" * 4 for byte in range(0xC1, 0xE0)),
+        *(bytes([byte]) + struct.pack(">I", 30_000) for byte in (0xC6, 0xDB, 0xDD, 0xDF)),
+        b"\x91" * 10_000,
+        b"\x81\xa1k" * 10_000,
+        msgpack.packb([msgpack.Timestamp(1), msgpack.ExtType(1, b"x" * 17)]),
+    ]
+)
+
+
+@HYPOTHESIS
+@given(st.sampled_from(KINDS), st.sampled_from(KINDS), st.data())
+def test_messages_cut_joined_and_spliced_never_raise_anything_else(kind: str, other: str, data: st.DataObject) -> None:
+    body, donor = frames_of(kind, fields_of(kind))[1], frames_of(other, fields_of(other))[1]
+    at, until = sorted(data.draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
+    piece = data.draw(st.just(b"") | st.just(donor) | st.just(donor[at:until]) | HOSTILE)
+    survives([topic(data.draw(st.sampled_from((kind, other))), "a"), body[:at] + piece + body[until:]])
+
+
+@HYPOTHESIS
+@given(st.sampled_from(sorted(TABLES)), st.integers(0, 9), st.data())
+def test_tables_of_another_length_or_type_are_never_a_message(kind: str, n: int, data: st.DataObject) -> None:
+    fields = HEAD | fields_of(kind, 5)
+    name = data.draw(st.sampled_from(TABLES[kind].names or ()))
+    wrong_type = data.draw(st.sampled_from(["<f8", ">i8", "<i8", "<u4", "|V8", "O", "", "<f4", "<m8[s]"]))
+    if wrong_type != TABLES[kind][name].str:
+        with pytest.raises(WireError):
+            decode([topic(kind, "a"), msgpack.packb(fields | {"dtypes": fields["dtypes"] | {name: wrong_type}})])
+    cut = fields["columns"][name][: data.draw(st.integers(0, 39))] * data.draw(st.integers(0, 3))
+    if len(cut) != len(fields["columns"][name]):
+        with pytest.raises(WireError):
+            decode([topic(kind, "a"), msgpack.packb(fields | {"columns": fields["columns"] | {name: cut}})])
+    if n != 5:
+        with pytest.raises(WireError):
+            decode([topic(kind, "a"), msgpack.packb(fields | {"n": n})])
+
+
+def claims() -> Iterator[dict[str, Any]]:
+    """Yield changes of a `spikes` message that claim more than comes."""
+    nothing = {"n": 0, "columns": dict.fromkeys(SPIKE_DTYPE.names or (), b""), "waveforms": b""}
+    for many in (MAX_BYTES, MAX_BYTES + 1, 2**31, 2**62, 2**64 - 1):
+        yield {"n": many}
+        yield {"waveform_samples": many}
+        yield nothing | {"waveform_samples": many}
+        yield {"n": many, "waveform_samples": 0, "waveforms": b""}
+    yield {"list": [b""] * (TARGET_BYTES // 8 - 200)}
+
+
+def test_what_a_message_claims_takes_no_memory_before_it_is_there() -> None:
+    bodies = [frames_of("spikes", fields_of("spikes") | change) for change in claims()]
+    bodies += [
+        [topic(kind, "a"), b"\x81\xa1k" + header * 30_000] for kind in KINDS for header in (b"\x91", b"\xdd\0\0\x60\0")
+    ]
+    for frames in bodies:
+        tracemalloc.start()
+        survives(frames)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 14 * TARGET_BYTES, (peak, frames[1][:60])
+
+
 def whole(parts: list[dict[str, Any]], kind: str) -> tuple[np.ndarray, list[Message]]:
     """Return the joined table of messages sent in parts, and the messages."""
     messages = [decode(frames_of(kind, part)) for part in parts]
@@ -237,6 +342,7 @@ SPLITS: dict[str, tuple[np.dtype[Any], Callable[[np.ndarray], Iterator[dict[str,
     "spikes": (SPIKE_DTYPE, with_waveforms),
     "rejected": (REJECTED_DTYPE, table_messages),
     "gaps": (GAP_DTYPE, table_messages),
+    "marks": (MARK_DTYPE, lambda rows: mark_messages(rows, ["µ" * (i % 40) for i in range(len(rows))])),
 }
 
 
@@ -285,6 +391,18 @@ def test_long_tables_are_split_and_empty_ones_not_sent(kind: str) -> None:
     assert len(messages) > 1
     assert got.tobytes() == rows.tobytes()
     assert list(table_messages(rows[:0])) == []
+
+
+@pytest.mark.parametrize("text", ["", "µM", "x" * MOST_TEXT, "😀" * MOST_TEXT], ids=["none", "short", "long", "wide"])
+def test_marks_keep_their_texts_through_the_split(text: str) -> None:
+    rows = table(MARK_DTYPE, 30_000 // (1 + len(text) // 20))
+    texts = [text[: MOST_TEXT - 5] + str(i) for i in range(len(rows))]
+    got, messages = whole(list(mark_messages(rows, texts)), "marks")
+    assert len(messages) > 1
+    assert got.tobytes() == rows.tobytes()
+    assert [t for m in messages for t in m.texts] == texts
+    assert min(len(m.table) for m in messages[:-1]) > 50, "one message per mark would be a waste"
+    assert list(mark_messages(rows[:0], [])) == []
 
 
 def test_thresholds_of_many_channels_are_split_and_say_where_each_part_begins() -> None:

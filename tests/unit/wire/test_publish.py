@@ -9,9 +9,10 @@ import pytest
 import zmq
 
 from rtspikes.errors import ConfigError, TransportError
+from rtspikes.wire.batch import Batch
 from rtspikes.wire.publish import Aborted, Publisher
 from rtspikes.wire.settings import PublishSettings
-from rtspikes.wire.subscribe import Batch, subscribe
+from rtspikes.wire.subscribe import subscribe
 from tests.unit.wire.engines import ANY, DEADLINE_S, LARGE, join, publisher, send_end, until
 
 

@@ -16,10 +16,11 @@ import zmq
 
 from rtspikes.errors import ConfigError, EngineVanished, TransportError, VersionError
 from rtspikes.types import GapCause
-from rtspikes.wire import subscribe as subscribe_module
+from rtspikes.wire import connection as connection_module
+from rtspikes.wire.batch import Missed
 from rtspikes.wire.codec import VERSION, encode, encode_items, topic
 from rtspikes.wire.messages import event_messages, gap_table, table_messages
-from rtspikes.wire.subscribe import Missed, Subscriber, subscribe
+from rtspikes.wire.subscribe import Subscriber, subscribe
 from tests.simulated import wire_info
 from tests.unit.wire.engines import DEADLINE_S, LARGE, join, publisher, send_end, send_spikes, spikes, until
 
@@ -242,7 +243,7 @@ def test_wrong_values_in_kinds_without_a_table_are_no_crash(kind: str) -> None:
 
 
 def test_the_engine_vanishes_when_it_closes_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribe_module, "GRACE_S", 0.2)
+    monkeypatch.setattr(connection_module, "GRACE_S", 0.2)
     with publisher() as out, subscribe(out.endpoint) as subscriber:
         join(out, subscriber)
         send_spikes(out, 0, 10, 5)

@@ -1,0 +1,47 @@
+"""How a run goes, as the table that `control … status` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rtspikes.cli.failures import one_line
+from rtspikes.cli.progress import samples_lost
+from rtspikes.errors import WireError
+
+SECURITY = {
+    "local": "local: this computer only",
+    "curve": "curve: encrypted, for known keys only",
+    "insecure": "INSECURE: whoever reaches it may read and control",
+}
+
+
+def table(info: dict[str, Any], status: dict[str, Any]) -> list[str]:
+    """Return the lines of the table; raise WireError when a figure is missing."""
+    try:
+        return [f"{name:23}{one_line(value)}" for name, value in _rows(info, status)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else f"is of another form: {error}"
+        raise WireError(f"the engine's status {what}; --json shows it as it is") from None
+
+
+def _rows(info: dict[str, Any], status: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    counts, reply, commands = status["counts"], status["reply"], status["commands"]
+    yield "session", f"{info['session']} of {info['source']['uri']}"
+    yield "signal", f"{status['signal_s']:g} s of {info['n_channels']} channels at {info['rate_hz']:g} Hz"
+    yield "spikes", f"{counts['spikes']}, {status['spikes_per_s']:g}/s; {counts['rejected']} events rejected"
+    yield "lost samples", f"{samples_lost(status)} in {counts['gaps']} gaps; {status['bad_samples']} bad ones held"
+    yield "thresholds", "frozen" if status["frozen"] else "follow the noise"
+    yield "muted channels", f"{status['muted']}"
+    yield "marks", f"{counts['marks']}"
+    for stage, name in (("detect", "detected after"), ("publish", "published after")):
+        if figures := status["latency_ms"].get(stage):
+            yield name, f"p50 {figures['p50']:.3f} ms, p99 {figures['p99']:.3f} ms"
+    yield "ring", f"{status['ring_fill']:.1%} full"
+    refused = status["connections"]["refused"]
+    yield "subscribers", f"{status['subscribers']}; {refused} connections refused"
+    yield "missed by subscribers", f"{status['missed_by_subscribers']} messages"
+    alive = "answers" if reply["alive"] else "DOWN"
+    yield "reply process", f"{alive}, restarted {reply['restarts']} times; {reply['requests']} requests"
+    yield "control", f"{commands['done']} done, {commands['refused']} refused"
+    yield "security", SECURITY.get(status["security"], f"{status['security']}")

@@ -1,0 +1,118 @@
+"""A subscriber's connection: the SUB socket, what comes through it, and whether anybody is at the other end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from rtspikes.errors import EngineVanished, TransportError
+from rtspikes.wire.codec import MAX_BYTES, topic
+from rtspikes.wire.keys import ClientKey
+from rtspikes.wire.security import secure_client
+from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
+
+GRACE_S = 3.0
+"""How long a lost connection may take to come back before the engine counts as vanished."""
+
+REFUSED_EVENTS = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+
+class Connection:
+    """Connects at once; does not wait for the engine. Belongs to one thread at a time."""
+
+    def __init__(
+        self, endpoint: str, kinds: Sequence[str], stream: str | None, high_water_mark: int, key: ClientKey | None
+    ) -> None:
+        self.endpoint = endpoint
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self.context.socket(zmq.SUB)
+        self._socket.set(zmq.IPV6, int("[" in endpoint))
+        self._socket.set(zmq.RCVHWM, high_water_mark)
+        self._socket.set(zmq.MAXMSGSIZE, MAX_BYTES)
+        for option, value in KEEPALIVE.items():
+            self._socket.set(option, value)
+        self._socket.set(zmq.RECONNECT_IVL, 100)
+        self._socket.set(zmq.LINGER, 0)
+        if key is not None:
+            secure_client(self._socket, key)
+        self._monitor = self._socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | REFUSED_EVENTS
+        )
+        self._seen = False
+        self._refused = 0
+        self._lost_s: float | None = None
+        self.heard_s = self._begun_s = time.monotonic()
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            self.end()
+            raise TransportError(
+                f"cannot connect to {endpoint!r}: {zmq.strerror(error.errno or 0).lower()}; "
+                f"an endpoint looks like {DEFAULT_ENDPOINT}"
+            ) from None
+        for kind in kinds:  # after `connect`, so that they are sent in this order
+            self._socket.subscribe(topic(kind, stream) if stream else f"{kind}/")
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def receive(self, wait_ms: int) -> list[bytes] | None:
+        """Return the frames of the next message; None after `wait_ms` without one, or sooner when the line changed."""
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            ready = dict(self._poller.poll(wait_ms))
+            if self._socket not in ready and self._monitor in ready:
+                self._changed()
+            return None
+        self._seen, self._lost_s, self.heard_s = True, None, time.monotonic()
+        return frames
+
+    def _changed(self) -> None:
+        event = recv_monitor_message(self._monitor)["event"]
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # libzmq does not try again
+            raise TransportError(self._refusal())
+        self._seen |= event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        self._refused += bool(event & REFUSED_EVENTS)
+        self._lost_s = time.monotonic() if event == zmq.EVENT_DISCONNECTED and self._seen else None
+
+    def check_presence(self, joined: bool, connect_timeout_s: float | None) -> None:
+        """Raise EngineVanished when the connection was lost and does not come back.
+
+        Unless `joined`, raise TransportError when no engine is met within `connect_timeout_s` (None: wait for ever).
+        """
+        now = time.monotonic()
+        if self._lost_s is not None and now - self._lost_s > GRACE_S:
+            raise EngineVanished(
+                f"the engine at {self.endpoint} closed the connection without an end and did not come back within "
+                f"{GRACE_S:g} s; what it sent before is complete as far as `missed` says"
+            )
+        if not joined and connect_timeout_s is not None and now - self._begun_s > connect_timeout_s:
+            if self._refused:
+                raise TransportError(self._refusal())
+            raise TransportError(
+                f"no engine at {self.endpoint} within {connect_timeout_s:g} s; "
+                f"start one with: rtspikes run --source URI"
+            )
+
+    def _refusal(self) -> str:
+        return (
+            f"the engine at {self.endpoint} refused the connection; "
+            f"it lets in only clients whose key is in its folder of keys: --key NAME.key_secret"
+        )
+
+    def close(self) -> None:
+        """Close the socket; the context is left to who else uses it, and ends with `end`."""
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    def end(self) -> None:
+        """End the context."""
+        self.context.term()

@@ -1,0 +1,229 @@
+"""What control requests do: announced before they act, for a sample to come, or refused with the rule."""
+
+from __future__ import annotations
+
+import math
+import queue
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtspikes.clock import SampleClock
+from rtspikes.commands import LEAD_S, MOST_SCHEDULED, Commands, describe
+from rtspikes.detect.changes import from_map
+from rtspikes.detect.detector import Detector
+from rtspikes.detect.settings import DetectSettings
+from rtspikes.errors import ConfigError
+from rtspikes.wire.codec import MOST_TEXT
+from rtspikes.wire.reply import Command
+from tests.clocks import BEGUN_S, HandClock
+from tests.simulated import simulate, stream_info
+
+RATE_HZ = 20000.0
+LEAD = round(LEAD_S * RATE_HZ)
+
+
+class Service:
+    """Takes commands and keeps what they were answered with."""
+
+    def __init__(self) -> None:
+        self.commands: queue.Queue[Command] = queue.Queue()
+        self.outcomes: list[dict[str, Any]] = []
+
+    def settle(self, command: Command, outcome: dict[str, Any]) -> None:
+        self.outcomes.append(outcome)
+
+
+class Announcer:
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.notices: list[dict[str, Any]] = []
+        self.said: list[tuple[Any, ...]] = []
+
+    def notice(self, cause: str, text: str, count: int, sample: int, **more: Any) -> None:
+        self.notices.append({"cause": cause, "text": text, "sample": sample, **more})
+
+    def marks(self, table: Any, texts: list[str]) -> None:
+        self.said.append((table[0].item(), texts))
+
+
+class Run:
+    """Commands over a real detector that has seen a second of four channels."""
+
+    def __init__(self) -> None:
+        self.samples = simulate(n_channels=4, seconds=2.0)[0]
+        info = stream_info(4)
+        self.detector = Detector(info, DetectSettings())
+        self.detector.learn([(self.samples[: self.detector.initial_samples], 0)])
+        self.detector.process(self.samples[:20000], 0)
+        self.service, self.announcer, self.clock = Service(), Announcer(), SampleClock(RATE_HZ)
+        self.stopped = False
+        self.commands = Commands(
+            self.service, self.detector, self.announcer, info, self.clock, HandClock(),  # type: ignore[arg-type]
+            lambda: 21000, self.stop,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def ask(self, command: str, **entries: Any) -> dict[str, Any]:
+        self.service.commands.put(Command(1, "anna", {"command": command, **entries}))
+        self.commands.handle()
+        return self.service.outcomes[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "entries", "text"),
+    [
+        ("threshold", {"select": "E1", "threshold": 4.5}, "threshold 4.5 σ for E1 from sample 20400 on (by anna)"),
+        ("threshold", {"select": ["E1", 2], "threshold_uv": -60.0}, "threshold -60 µV for E1, 2 from sample 20400 on"),
+        ("freeze", {}, "thresholds frozen from sample 20400 on (by anna)"),
+        ("follow", {}, "thresholds follow the noise from sample 20400 on (by anna)"),
+        ("recalibrate", {}, "noise level learnt anew from sample 20400 on (by anna)"),
+        ("mute", {"select": "E*"}, "mute E* from sample 20400 on (by anna)"),
+        ("unmute", {"select": 0}, "unmute 0 from sample 20400 on (by anna)"),
+    ],
+)  # fmt: skip
+def test_a_change_is_announced_for_a_sample_that_is_still_to_come(
+    command: str, entries: dict[str, Any], text: str
+) -> None:
+    run = Run()
+    assert run.ask(command, **entries) == {"ok": True, "sample": 20000 + LEAD, "time": None}
+    (notice,) = run.announcer.notices
+    assert (notice["cause"], notice["sample"], notice["by"]) == ("control", 20000 + LEAD, "anna")
+    assert notice["text"].startswith(text)
+    assert describe(from_map(notice["change"])) in text
+    later = run.detector.process(run.samples[20000:30000], 20000)
+    if command in ("threshold", "mute"):
+        assert later.thresholds[0].sample == 20000 + LEAD
+
+
+def test_what_was_announced_is_what_replays_repeat() -> None:
+    run, again = Run(), Run()
+    run.ask("mute", select="E2")
+    (notice,) = run.announcer.notices
+    again.commands.schedule([(notice["sample"], from_map(notice["change"]))], "a replay")
+    live = run.detector.process(run.samples[20000:], 20000)
+    replayed = again.detector.process(again.samples[20000:], 20000)
+    assert live.spikes.tobytes() == replayed.spikes.tobytes()
+    muted = live.crossings[(live.crossings["channel"] == 1) & (live.crossings["crossing"] >= 20000 + LEAD)]
+    assert len(muted) == 0
+    assert len(live.spikes)
+
+
+def test_a_sample_may_be_chosen_but_not_one_that_has_passed() -> None:
+    run = Run()
+    assert run.ask("freeze", at_sample=30000)["sample"] == 30000
+    refused = run.ask("follow", at_sample=19999)
+    assert (refused["ok"], refused["error"]) == (False, "too_late")
+    assert "20000" in refused["text"]
+    assert len(run.announcer.notices) == 1
+
+
+def test_changes_for_later_are_bounded() -> None:
+    run = Run()
+    for n in range(MOST_SCHEDULED):
+        assert run.ask("freeze", at_sample=30000 + n)["ok"]
+    assert "wait for their samples already" in run.ask("freeze", at_sample=40000)["text"]
+    run.detector.process(run.samples[20000:31000], 20000)
+    assert run.ask("freeze", at_sample=40000)["ok"]
+
+
+def test_thresholds_of_a_file_are_columns() -> None:
+    run = Run()
+    columns = {
+        "negative_uv": np.array([-50, -60, math.nan, -80], "<f4").tobytes(),
+        "positive_uv": np.full(4, math.nan, "<f4").tobytes(),
+    }
+    assert run.ask("load", labels=["E1", "E2", "E3", "E4"], **columns)["ok"]
+    run.detector.process(run.samples[20000:30000], 20000)
+    head = run.ask("levels")
+    assert np.frombuffer(head["columns"]["negative_uv"], "<f4").tolist()[:2] == [-50, -60]
+    assert (head["first_channel"], head["n_channels"], head["n"]) == (0, 4, 4)
+    assert 20000 + LEAD <= head["sample"] < 30000
+    assert run.ask("levels", first_channel=3)["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "entries", "rule"),
+    [
+        ("explode", {}, "change must be one of"),
+        ("threshold", {"select": "E9", "threshold": 4.5}, "selector 'E9' matches no channel"),
+        ("threshold", {"select": "E1", "threshold": 0}, "threshold must be > 0"),
+        ("threshold", {"select": "E1"}, "either threshold"),
+        ("mute", {}, "must have the key 'select'"),
+        ("mute", {"select": "E1", "for": "ever"}, "unknown key 'for'"),
+        ("freeze", {"at_sample": "soon"}, "at_sample must be an absolute sample"),
+        ("load", {"labels": ["E1"]}, "negative_uv must be float32 as bytes"),
+        ("load", {"labels": ["E1"], "negative_uv": b"12345", "positive_uv": b""}, "negative_uv must be float32"),
+        ("load", {"labels": ["E1"], "negative_uv": b"", "positive_uv": b""}, "must be equally long"),
+        ("levels", {"first_channel": 4}, "first_channel must be 0 … 3"),
+        ("mark", {"text": ""}, "a mark's text must have 1 … 1000 characters"),
+        ("mark", {"text": "x" * (MOST_TEXT + 1)}, "a mark's text must have"),
+        ("mark", {}, "a mark's text must have"),
+    ],
+)  # fmt: skip
+def test_what_breaks_a_rule_is_refused_with_the_rule_and_changes_nothing(
+    command: str, entries: dict[str, Any], rule: str
+) -> None:
+    run = Run()
+    refused = run.ask(command, **entries)
+    assert (refused["ok"], refused["error"]) == (False, "refused")
+    assert rule in refused["text"]
+    assert (run.announcer.notices, run.announcer.said, run.commands.refused) == ([], [], 1)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(["threshold", "freeze", "mute", "load", "levels", "mark", "recalibrate"]) | VALUES,
+    st.dictionaries(
+        st.sampled_from(["select", "threshold", "threshold_uv", "labels", "negative_uv", "positive_uv", "text"])
+        | st.sampled_from(["at_sample", "first_channel", "change"])
+        | st.text(max_size=5),
+        VALUES,
+        max_size=4,
+    ),
+)
+def test_any_request_is_done_or_refused(command: Any, entries: dict[str, Any]) -> None:
+    outcome = FUZZED.ask(command, **{k: v for k, v in entries.items() if k != "command"})
+    assert outcome["ok"] is True or outcome["error"] in ("refused", "too_late")
+
+
+FUZZED = Run()
+
+
+def test_a_mark_is_where_the_newest_sample_is() -> None:
+    run = Run()
+    assert run.ask("mark", text="10 µM bicuculline") == {"ok": True, "sample": 21000, "time": None}
+    run.clock.anchor(0, 100.0)
+    run.ask("mark", text="washout")
+    assert run.announcer.said == [((21000, BEGUN_S, 0, 0), ["10 µM bicuculline"]), ((21000, 101.05, 0, 0), ["washout"])]
+
+
+def test_shutdown_is_said_and_done() -> None:
+    run = Run()
+    assert run.ask("shutdown")["ok"]
+    assert run.stopped
+    assert run.announcer.notices[0]["change"] == {"change": "shutdown"}
+
+
+def test_a_change_that_no_message_holds_is_refused() -> None:
+    run = Run()
+    labels = [f"E{n}" + "x" * 60 for n in range(5000)]
+    column = np.full(5000, math.nan, "<f4").tobytes()
+    assert "must fit into one message" in run.ask("load", labels=labels, negative_uv=column, positive_uv=column)["text"]
+
+
+def test_changes_given_beforehand_that_do_not_fit_end_the_start() -> None:
+    with pytest.raises(ConfigError, match="matches no channel"):
+        Run().commands.schedule([(30000, from_map({"change": "mute", "select": "E9"}))], "a replay")
