@@ -136,7 +136,7 @@ class Commands:
     def _levels(self, first: Any) -> dict[str, Any]:
         if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first < self._info.n_channels:
             raise ConfigError(f"first_channel must be 0 … {self._info.n_channels - 1}, got {first!r:.40}")
-        return levels_part(self._detector.levels(), first)
+        return levels_part(self._detector.levels(unmuted=True), first)
 
     def _in_force(self, sample: int) -> dict[str, Any]:
         time_s = self._sample_clock.time(sample)

@@ -325,7 +325,6 @@ class Engine:
 
     def _process(self) -> None:
         learned = self._detector.initial_samples == 0
-        self._commands.schedule(self._changes, "the session that is repeated")
         while not self._abort.is_set():
             if self._publisher.poll() and learned and self._detector.frozen:
                 self._announcer.thresholds(self._detector.levels())  # no update will tell who has just joined
@@ -335,6 +334,8 @@ class Engine:
             learned = learned or self._learn(ended)
             block = self._reader.next(LARGEST_BLOCK) if learned else None
             if block is not None:
+                self._commands.schedule(self._changes, "the session that is repeated")  # now that all hear of it
+                self._changes = ()
                 self._detect(block)
                 self._reader.release()
                 with self._moved:

@@ -128,7 +128,7 @@ def _at(engine: Control, where: InForce) -> str:
 @examples(
     f"rtspikes control {DEFAULT_ENDPOINT} status",
     f"rtspikes control {DEFAULT_ENDPOINT} freeze",
-    f"rtspikes control {DEFAULT_ENDPOINT} threshold 'E1*' 4.5",
+    f"rtspikes control {DEFAULT_ENDPOINT} threshold '4*' 4.5",
 )
 @click.group(cls=Requests, no_args_is_help=False)
 @click.argument("endpoint", type=Endpoint())
@@ -136,13 +136,14 @@ def control(endpoint: str) -> None:
     """Change the detection of a running engine, or ask how it goes.
 
     Each change is in force from a sample that is announced, is published, and stands in the log: a replay with
-    `--like` repeats it. SELECTOR names channels as in the configuration: E12, 'E*', '#0-15' (positions), well:B2.
+    `--like` repeats it. SELECTOR names channels as in the configuration: a label (12), a glob ('4*'),
+    positions ('#0-15'), well:B2, kind:aux.
     """
 
 
 @examples(
-    f"rtspikes control {DEFAULT_ENDPOINT} threshold 'E*' 4.5",
-    f"rtspikes control {DEFAULT_ENDPOINT} threshold E12 30 --uv",
+    f"rtspikes control {DEFAULT_ENDPOINT} threshold '*' 4.5",
+    f"rtspikes control {DEFAULT_ENDPOINT} threshold 12 30 --uv",
 )
 @control.command(cls=TakesNegatives)
 @click.argument("selector")
@@ -190,7 +191,7 @@ def recalibrate(engine: Control, at_sample: int | None) -> None:
     _tell(engine, "noise level learnt anew", engine.recalibrate(at_sample=at_sample))
 
 
-@examples(f"rtspikes control {DEFAULT_ENDPOINT} mute E7 E12", f"rtspikes control {DEFAULT_ENDPOINT} mute '#0-3'")
+@examples(f"rtspikes control {DEFAULT_ENDPOINT} mute 12 47", f"rtspikes control {DEFAULT_ENDPOINT} mute '#0-3'")
 @control.command()
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
 @AT
@@ -200,7 +201,7 @@ def mute(engine: Control, selectors: Sequence[str], at_sample: int | None) -> No
     _tell(engine, f"mute {', '.join(selectors)}", engine.mute(selectors, at_sample=at_sample))
 
 
-@examples(f"rtspikes control {DEFAULT_ENDPOINT} unmute 'E*'")
+@examples(f"rtspikes control {DEFAULT_ENDPOINT} unmute '*'")
 @control.command()
 @click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
 @AT

@@ -76,7 +76,7 @@ def keys(folder: Path, readers: Sequence[str], controllers: Sequence[str]) -> No
     for path in make_keys(folder, dict(clients)):
         click.echo(f"made {path}")
     where = shlex.quote(str(folder))
-    click.echo(f"engine: rtspikes run --source URI --publish tcp://0.0.0.0:5570 --set publish.keys={where}")
+    click.echo(f"engine: rtspikes run --source URI --publish tcp://0.0.0.0:5570 --keys {where}")
     for name, right in clients:
         may = "may read and control" if right is Right.CONTROL else "may read"
         click.echo(f"{name} {may}: carry {folder / CLIENTS / name}.key_secret to it, where nobody can listen in")

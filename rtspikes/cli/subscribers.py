@@ -25,6 +25,9 @@ from rtspikes.wire.codec import KINDS
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
 from rtspikes.wire.subscribe import subscribe
 
+FROM_START = ("notices", "marks")
+"""What a logger fetches from before it came: a change that was made then is in force for what it logs."""
+
 LOG_HIGH_WATER_MARK = 100_000
 """Messages that a logger lets wait (most are a few kB): a disk that stalls for a minute costs memory, not data."""
 
@@ -124,6 +127,7 @@ def log(endpoint: str, path: Path, key_file: Path | None, timeout: float | None,
             endpoint,
             kinds=LOGGED_KINDS,
             lossless=True,
+            from_start=FROM_START,
             key=key,
             connect_timeout_s=timeout,
             high_water_mark=LOG_HIGH_WATER_MARK,

@@ -130,9 +130,15 @@ class Detector:
         """Whether σ stays as it is at the next sample."""
         return self.noise.frozen(self.next_sample)
 
-    def levels(self) -> ThresholdUpdate:
-        """Return σ and thresholds in force, and since which sample; σ is 0 before it was learnt."""
-        return self._levels
+    def levels(self, unmuted: bool = False) -> ThresholdUpdate:
+        """Return σ and thresholds in force, and since which sample; σ is 0 before it was learnt.
+
+        unmuted: with the thresholds that muted channels will have again.
+        """
+        if not unmuted:
+            return self._levels
+        levels = self._levels
+        return ThresholdUpdate(levels.sample, levels.sigma_uv, *self.table.levels(levels.sigma_uv, unmuted))
 
     def schedule(self, change: Change, sample: int) -> None:
         """Let `change` be in force for triggers at or after `sample`; belongs to the thread that calls `process`.

@@ -96,11 +96,16 @@ class ThresholdTable:
         """Take the thresholds of channels away, or give them back."""
         self.muted[channels] = muted
 
-    def levels(self, sigma_uv: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the (falling, rising) thresholds (channels,), signed µV, for σ (channels,); ∓inf: no such crossing."""
+    def levels(
+        self, sigma_uv: NDArray[np.float32], unmuted: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the (falling, rising) thresholds (channels,), signed µV, for σ (channels,); ∓inf: no such crossing.
+
+        unmuted: as if no channel were muted.
+        """
         own = np.where(sigma_uv >= self.floor_uv, self._multiple * sigma_uv, np.inf)
         below = np.where(np.isnan(self._fixed_below), np.where(self._falling, -own, -np.inf), self._fixed_below)
         above = np.where(np.isnan(self._fixed_above), np.where(self._rising, own, np.inf), self._fixed_above)
-        silent = self.muted | ~self.enabled
+        silent = ~self.enabled if unmuted else self.muted | ~self.enabled
         below[silent], above[silent] = -np.inf, np.inf
         return below.astype(np.float32), above.astype(np.float32)

@@ -72,6 +72,15 @@ class CatchUp:
             self._send()
         return []
 
+    def give_up(self) -> list[Message | Hole]:
+        """Leave all holes as they are; return them, and what was to come behind them."""
+        found: list[Message | Hole] = [*self._holes]
+        if self._then is not None:
+            found.append(self._then)
+        self._holes.clear()
+        self._then = None
+        return found
+
     def _ask(self) -> None:
         """Ask for the first hole."""
         if self._holes:

@@ -26,8 +26,15 @@ class Connection:
     """Connects at once; does not wait for the engine. Belongs to one thread at a time."""
 
     def __init__(
-        self, endpoint: str, kinds: Sequence[str], stream: str | None, high_water_mark: int, key: ClientKey | None
+        self,
+        endpoint: str,
+        kinds: Sequence[str],
+        stream: str | None,
+        high_water_mark: int,
+        key: ClientKey | None,
+        counts: bool = True,
     ) -> None:
+        """Connect; `counts`: whether the engine is to count it as a subscriber, which it does at `info/`."""
         self.endpoint = endpoint
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self.context.socket(zmq.SUB)
@@ -57,7 +64,8 @@ class Connection:
                 f"an endpoint looks like {DEFAULT_ENDPOINT}"
             ) from None
         for kind in kinds:  # after `connect`, so that they are sent in this order
-            self._socket.subscribe(topic(kind, stream) if stream else f"{kind}/")
+            prefix = topic(kind, stream) if stream else f"{kind}/".encode()
+            self._socket.subscribe(prefix if counts or kind != "info" else b"info")
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
@@ -67,20 +75,28 @@ class Connection:
         try:
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            ready = dict(self._poller.poll(wait_ms))
-            if self._socket not in ready and self._monitor in ready:
-                self._changed()
+            self._poller.poll(wait_ms)
+            self.watch()
             return None
-        self._seen, self._lost_s, self.heard_s = True, None, time.monotonic()
+        self.heard_s = time.monotonic()
         return frames
 
-    def _changed(self) -> None:
-        event = recv_monitor_message(self._monitor)["event"]
-        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # libzmq does not try again
-            raise TransportError(self._refusal())
-        self._seen |= event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        self._refused += bool(event & REFUSED_EVENTS)
-        self._lost_s = time.monotonic() if event == zmq.EVENT_DISCONNECTED and self._seen else None
+    def watch(self) -> None:
+        """Take in what became of the line; raise TransportError when the engine refuses this client's key."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # libzmq does not try again
+                raise TransportError(self._refusal())
+            self._refused += bool(event & REFUSED_EVENTS)
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._seen, self._lost_s = True, None
+            elif event == zmq.EVENT_DISCONNECTED and self._seen and self._lost_s is None:
+                self._lost_s = time.monotonic()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection was lost and did not come back within the grace."""
+        return self._lost_s is not None and time.monotonic() - self._lost_s > GRACE_S
 
     def check_presence(self, joined: bool, connect_timeout_s: float | None) -> None:
         """Raise EngineVanished when the connection was lost and does not come back.
@@ -88,7 +104,7 @@ class Connection:
         Unless `joined`, raise TransportError when no engine is met within `connect_timeout_s` (None: wait for ever).
         """
         now = time.monotonic()
-        if self._lost_s is not None and now - self._lost_s > GRACE_S:
+        if self.gone:
             raise EngineVanished(
                 f"the engine at {self.endpoint} closed the connection without an end and did not come back within "
                 f"{GRACE_S:g} s; what it sent before is complete as far as `missed` says"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import time
 from collections.abc import Iterable, Iterator
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.errors import ConfigError, EngineVanished, TransportError, WireError
+from rtspikes.errors import ConfigError, EngineVanished, RequestError, TransportError, WireError
 from rtspikes.wire.codec import TARGET_BYTES, decode_table
 from rtspikes.wire.keys import ClientKey
-from rtspikes.wire.requests import AGAIN_S, Reply, granted
+from rtspikes.wire.requests import LOOK_MS, Reply
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
 from rtspikes.wire.subscribe import Subscriber
 from rtspikes.wire.thresholds import check_new, read_thresholds, write_thresholds
@@ -24,9 +23,6 @@ from rtspikes.wire.unpack import unpack_map
 
 ANSWER_S = 15.0
 """How long an answer may take; the engine has 10 s."""
-
-LOOK_MS = 50
-"""How often, while an answer is waited for, it is seen to that the engine is still there."""
 
 MOST_LOOKED_AT = 64
 """Messages of the subscription taken in at a time."""
@@ -60,7 +56,9 @@ class Control:
         connect_timeout_s: float | None = 10.0,
     ) -> None:
         self._endpoint = endpoint
-        self._subscriber = Subscriber(endpoint, kinds=("info",), key=key, connect_timeout_s=connect_timeout_s)
+        self._subscriber = Subscriber(
+            endpoint, kinds=("info",), key=key, connect_timeout_s=connect_timeout_s, counts=False
+        )
         self.info: dict[str, Any] = {}
         """Everything constant about the session."""
 
@@ -118,8 +116,8 @@ class Control:
     def save_thresholds(self, path: str | Path) -> int:
         """Write the electrodes' thresholds, in µV by label, to a new JSON file; return how many electrodes have one.
 
-        Those that are disabled, muted or dead have none, and get none by `load_thresholds`. Raises ConfigError when the
-        file exists.
+        Those that are disabled or dead have none, and get none by `load_thresholds`; those that are muted have the one
+        that they will have again. Raises ConfigError when the file exists.
         """
         check_new(Path(path))
         return write_thresholds(Path(path), self.info, *self.levels())
@@ -139,7 +137,12 @@ class Control:
         """End the run as Ctrl-C does: what was received is still detected, published and logged."""
         try:
             return self._change("shutdown")
-        except TransportError:
+        except TransportError as error:
+            deadline_s = time.monotonic() + (
+                ANSWER_S if isinstance(error, RequestError) and error.code == "ended" else 0
+            )
+            while self._subscriber.end is None and time.monotonic() < deadline_s:
+                self._subscriber.get(LOOK_MS * 1e-3)
             if self._subscriber.end is None:
                 raise
             return _in_force("end", self._subscriber.end.get("to_sample"), None)
@@ -189,23 +192,10 @@ class Control:
     def _ask(self, request: str, *, repeat: bool = True, **entries: Any) -> Reply:
         """Return the engine's reply; ask again meanwhile if `repeat`."""
         self._look()
-        requester = self._subscriber.requester()
-        deadline_s = time.monotonic() + ANSWER_S
-        numbers: list[int] = []
-        sent_s = -math.inf
-        while (now := time.monotonic()) < deadline_s:
-            if not numbers or (repeat and now - sent_s > AGAIN_S):
-                try:
-                    numbers.append(requester.send(request, **entries))
-                except (OverflowError, TypeError, ValueError) as error:
-                    raise ConfigError(f"{entries.get('command', request)}: cannot be sent: {error}") from None
-                sent_s = now
-            reply = requester.receive(LOOK_MS)
-            if reply is not None and reply.head.get("id") in numbers:
-                return granted(reply)
-            if reply is None:
-                self._look()
-        raise TransportError(f"the engine at {self._endpoint} did not answer within {ANSWER_S:g} s; is it held up?")
+        try:
+            return self._subscriber.requester().ask(request, ANSWER_S, repeat, self._look, **entries)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ConfigError(f"{entries.get('command', request)}: cannot be sent: {error}") from None
 
     def _look(self) -> None:
         """Take in what the engine says by itself; raise when it has ended, was started anew, or is gone."""

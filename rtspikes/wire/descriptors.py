@@ -92,7 +92,10 @@ def are_counted(held: socket.socket) -> bool:
     if _COUNTER is None or held.family not in (socket.AF_INET, socket.AF_INET6):
         return False
     option, at = _COUNTER
-    return len(held.getsockopt(socket.IPPROTO_TCP, option, at + 8)) == at + 8
+    try:
+        return len(held.getsockopt(socket.IPPROTO_TCP, option, at + 8)) == at + 8
+    except OSError:  # macOS, of a connection that its peer has reset
+        return False
 
 
 def received_bytes(held: socket.socket) -> int:
@@ -109,19 +112,21 @@ def new_bytes(held: socket.socket, waited: int) -> tuple[int, int]:
     """
     if sys.platform == "win32":
         return (READ_AT_ONCE, 1) if select.select([held], [], [], 0)[0] else (0, 0)
-    waiting = int.from_bytes(fcntl.ioctl(held, termios.FIONREAD, bytes(4)), sys.byteorder)
-    return (0 if 0 <= waited - waiting <= 2 * READ_AT_ONCE else waiting), waiting
+    else:
+        waiting = int.from_bytes(fcntl.ioctl(held, termios.FIONREAD, bytes(4)), sys.byteorder)
+        return (0 if 0 <= waited - waiting <= 2 * READ_AT_ONCE else waiting), waiting
 
 
 def allow_files(most: int) -> int:
     """Let the process open `most` files if its system lets it; return how many of them it may."""
     if sys.platform == "win32":
         return most
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        except (OSError, ValueError):
-            return soft
-    return allowed
+    else:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+            except (OSError, ValueError):
+                return soft
+        return allowed

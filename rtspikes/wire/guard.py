@@ -16,7 +16,6 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -105,7 +104,7 @@ class Guard:
 
     @property
     def interval_s(self) -> float:
-        """How often to `sample`: more often where the system does not count bytes (ipc), and they are caught waiting."""
+        """How often to `sample`: more often where bytes are not counted, but must be caught waiting (ipc)."""
         return 0.02 if all(isinstance(name, tuple) for _, name in self._bound) else 0.005
 
     def handle(self) -> None:
@@ -153,30 +152,18 @@ class Guard:
             del self._ungreeted[fd]  # libzmq would have closed it
 
     def close(self) -> None:
-        """Let go of all connections, without ending them."""
+        """Let go of all connections, without ending them; the socket, and then its context, must be closed next.
+
+        Until the context is, libzmq's I/O thread waits at the next event. (It would also do so while the monitor is
+        being stopped, if that were full, and pyzmq keeps the interpreter's lock while it stops a monitor.)
+        """
         if self.socket.closed:
             return
-        stopped = threading.Event()
-
-        def read_on() -> None:
-            while not stopped.is_set():
-                if self.socket.poll(1):
-                    self.socket.recv_multipart(zmq.NOBLOCK)
-
-        # An I/O thread that waits for room in the monitor holds the lock that stopping the monitor takes.
-        reader = threading.Thread(target=read_on, name="rtspikes-guard-closing")
-        reader.start()
-        try:
-            if not self._guarded.closed:
-                self._guarded.disable_monitor()
-        finally:
-            stopped.set()
-            reader.join()
-            self.socket.close()
-            for fd in list(self._peers):
-                self._forget(fd)
-            if self._spare:
-                self._spare.close()
+        self.socket.close()
+        for fd in list(self._peers):
+            self._forget(fd)
+        if self._spare:
+            self._spare.close()
 
     def _accept(self, fd: int) -> None:
         self._forget(fd)  # the number is used again: the connection that had it has ended

@@ -33,16 +33,23 @@ PATIENCE_MS = 50
 NOTABLE_WAIT_S = 1e-3
 """A send that takes longer has waited for a subscriber."""
 
+PEEK = b"info"
+"""Who subscribes to this prefix gets `info` and does not count as a subscriber: a program that asks or controls."""
+
 MOST_CHANGES = 64
 """Subscriptions taken in at a time: a flood of them must not keep spikes waiting."""
 
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
-LARGEST_UPSTREAM = 1024
-"""Bytes of a subscription, or of a step of CURVE's handshake; a peer that sends more is cut off."""
+LARGEST_UPSTREAM, LARGEST_HANDSHAKE = 256, 1024
+"""Bytes of a subscription, and of a step of CURVE's handshake; a peer that sends more is cut off."""
 
-LIMITS = Limits(burst_bytes=512 * 1024, bytes_per_s=256, most_connections=256, most_ungreeted=64)
-"""A subscriber sends some 100 bytes, or 300 kB for a topic of each of 4096 channels, and then heartbeats at most."""
+LIMITS = Limits(burst_bytes=8 * 1024, bytes_per_s=256, most_connections=256, most_ungreeted=64)
+"""A subscriber sends some 500 bytes, and then heartbeats at most. Each byte of a subscription costs libzmq a node of a
+tree, which it walks through in the sending thread when the subscriber goes: megabytes would keep spikes waiting."""
+
+UPSTREAM_WAITING, UPSTREAM_BUFFER = 2, 2048
+"""Subscriptions of a peer, and bytes of it, that wait to be taken in: a flood then comes slowly, and the guard sees it."""
 
 
 class Aborted(Exception):
@@ -96,9 +103,10 @@ class Publisher:
         socket.set(zmq.IPV6, int("[" in self.endpoint))
         socket.set(zmq.XPUB_NODROP, int(self._paced))
         socket.set(zmq.SNDHWM, self._settings.high_water_mark)
-        socket.set(zmq.RCVHWM, 1000)
+        socket.set(zmq.RCVHWM, UPSTREAM_WAITING)
+        socket.set(zmq.RCVBUF, UPSTREAM_BUFFER)
         socket.set(zmq.SNDTIMEO, PATIENCE_MS)
-        socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM)
+        socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM if self._settings.keys is None else LARGEST_HANDSHAKE)
         for option, value in KEEPALIVE.items():
             socket.set(option, value)
         try:
@@ -155,14 +163,15 @@ class Publisher:
     def poll(self) -> bool:
         """Take in new and lost subscribers, and send `info` to the new ones; tell whether it was sent."""
         for _ in range(MOST_CHANGES):
-            if not int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            if not self._socket.poll(0):
                 break
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
             change, prefix = frames[0][:1], frames[0][1:]
             if len(frames) > 1 or change not in (b"\x00", b"\x01"):
                 self.bad_upstream += 1
             elif self._topics["info"].startswith(prefix):
-                self.subscribers += 1 if change == b"\x01" else -1
+                if prefix != PEEK:
+                    self.subscribers += 1 if change == b"\x01" else -1
                 self._info_due |= change == b"\x01"
         now = time.monotonic()
         if self._info_due and self._info and now - self._info_sent_s >= INFO_INTERVAL_S:
@@ -181,7 +190,9 @@ class Publisher:
         begun_s = time.monotonic()
         if kind != "info" and self.history is not None:
             self.history.append(_NUMBER[kind], seq, frames[1], begun_s)
-        self._socket.get(zmq.EVENTS)  # lets libzmq take in what subscribers have read; send() does so only now and then
+        # Lets libzmq take in what subscribers have read and asked for: send() does so only now and then, and get()
+        # would hold the interpreter's lock meanwhile.
+        self._socket.poll(0)
         while True:
             try:
                 self._socket.send_multipart(frames)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
@@ -18,6 +20,9 @@ from rtspikes.wire.unpack import unpack_map
 
 AGAIN_S = 1.0
 """After this time without an answer a request is sent again: the process that had it may have been replaced."""
+
+LOOK_MS = 50
+"""Longest single wait for a reply."""
 
 MOST_FRAMES = 20_000
 """Frames of a reply: its 256 KiB hold fewer of the smallest messages."""
@@ -95,23 +100,32 @@ class Requester:
             return None
         return Reply(head, frames[2:])
 
-    def ask(self, request: str, timeout_s: float, repeat: bool = True, **entries: Any) -> Reply:
+    def ask(
+        self,
+        request: str,
+        timeout_s: float,
+        repeat: bool = True,
+        look: Callable[[], object] = lambda: None,
+        **entries: Any,
+    ) -> Reply:
         """Return the reply to a request; raise RequestError when it is not granted, TransportError when none comes.
 
-        repeat: whether it may be sent again; a request that does something each time it is heard must not be.
+        repeat: whether it may be sent again; a request that does something each time it is heard must not be. look: is
+        called while nothing comes, and may raise.
         """
         deadline_s = time.monotonic() + timeout_s
-        numbers, sent_s = {self.send(request, **entries)}, time.monotonic()
+        numbers: list[int] = []
+        sent_s = -math.inf
         while (now := time.monotonic()) < deadline_s:
-            if repeat and now - sent_s > AGAIN_S:
-                numbers.add(self.send(request, **entries))
+            if not numbers or (repeat and now - sent_s > AGAIN_S):
+                numbers.append(self.send(request, **entries))
                 sent_s = now
-            reply = self.receive(50)
+            reply = self.receive(LOOK_MS)
             if reply is not None and reply.head.get("id") in numbers:
                 return granted(reply)
-        raise TransportError(
-            f"the engine at {self.endpoint} did not answer within {timeout_s:g} s; is it still running?"
-        )
+            if reply is None:
+                look()
+        raise TransportError(f"the engine at {self.endpoint} did not answer within {timeout_s:g} s; is it held up?")
 
     def close(self) -> None:
         """Close; what was sent last is still delivered."""

@@ -48,7 +48,7 @@ def check_endpoint(name: str, endpoint: str, secured: bool, insecure: bool) -> S
         return "insecure"
     raise ConfigError(
         f"{name} must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; for others make keys "
-        f"(rtspikes keys DIR) and set publish.keys, or let anybody in with --insecure"
+        f"(rtspikes keys DIR) and say --keys DIR, or let anybody read with --insecure"
     )
 
 

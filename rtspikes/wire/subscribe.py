@@ -49,11 +49,14 @@ class Subscriber:
         stream: str | None = None,
         lossless: bool = False,
         position: Mapping[str, Any] | None = None,
+        from_start: Sequence[str] = (),
         latest: bool = False,
         key: ClientKey | str | Path | None = None,
         connect_timeout_s: float | None = 10.0,
         high_water_mark: int = 10_000,
+        counts: bool = True,
     ) -> None:
+        """Take what `subscribe` explains; `counts`: whether the engine counts it, also for `wait_subscribers`."""
         for kind in kinds:
             if kind not in KINDS:
                 raise ConfigError(f"unknown kind {kind!r}; {nearest(kind, KINDS)}")
@@ -70,8 +73,10 @@ class Subscriber:
         """Whether the saved position was of this session; None: not known yet, or there was none."""
         self._stream = stream
         self._lossless = lossless or position is not None
+        self._from_start = tuple(from_start)
         self._saved = _checked(position)
         self._wants_latest = latest
+        self._counts = counts
         self._key = ClientKey.load(Path(key)) if isinstance(key, str | Path) else key
         self._connect_timeout_s = connect_timeout_s
         self._high_water_mark = high_water_mark
@@ -91,7 +96,9 @@ class Subscriber:
     def __enter__(self) -> Self:
         """Connect; does not wait for the engine."""
         kinds = tuple(dict.fromkeys((*self.kinds, "end", "info")))  # info last: once it is there, all are
-        self._connection = Connection(self.endpoint, kinds, self._stream, self._high_water_mark, self._key)
+        self._connection = Connection(
+            self.endpoint, kinds, self._stream, self._high_water_mark, self._key, self._counts
+        )
         if self._wants_latest:
             self._latest = Latest(self._next, lambda: self.ended)
             self._latest.start()
@@ -176,7 +183,8 @@ class Subscriber:
         if self._catch_up is not None:
             self._catch_up.hold()
             if self._catch_up.active:
-                self._recover(self._catch_up.step(wait_ms))
+                connection.watch()
+                self._recover(self._catch_up.give_up() if connection.gone else self._catch_up.step(wait_ms))
                 return self._ready.popleft() if self._ready else None
         frames = connection.receive(wait_ms)
         if frames is None:
@@ -210,7 +218,7 @@ class Subscriber:
         if self._numbers.is_duplicate(message):
             return
         holes = self._numbers.holes_before(message)
-        if holes and self._catch_up is not None:
+        if holes and self._catch_up is not None and not self._gone:
             self._catch_up.begin(holes, message)
         else:
             for hole in holes:
@@ -237,12 +245,14 @@ class Subscriber:
         if requester is None:
             raise TransportError(f"the engine at {self.endpoint} keeps no history; subscribe without lossless")
         self._catch_up = CatchUp(requester, message.session, lambda kind: topic(kind, message.stream))
+        saved = dict.fromkeys(self._from_start, 0)
         if self._saved is not None and self.resumed is None:
             self.resumed = self._saved["session"] == message.session
             if self.resumed:
-                holes = self._numbers.resume(self._saved["next_seq"])
-                self._position = self._numbers.position()
-                self._catch_up.begin(holes, None)
+                saved = self._saved["next_seq"]
+        holes = self._numbers.resume(saved)
+        self._position = self._numbers.position()
+        self._catch_up.begin(holes, None)
 
     def requester(self) -> Requester:
         """Return the socket for requests, once `info` has come; raise TransportError when the engine takes none."""
@@ -269,10 +279,16 @@ class Subscriber:
                 self._give_up(item, behind if isinstance(behind, Message) else None)
             elif not self._numbers.is_duplicate(item):
                 holes = self._numbers.holes_before(item) if item.kind == "end" else []
-                if holes and self._catch_up is not None:
+                if holes and self._catch_up is not None and not self._gone:
                     self._catch_up.begin(holes, item)
                 else:
+                    for hole in holes:
+                        self._give_up(hole, item)
                     self._deliver(item)
+
+    @property
+    def _gone(self) -> bool:
+        return self._connection is not None and self._connection.gone
 
     def _give_up(self, hole: Hole, behind: Message | None) -> None:
         missed = self._numbers.give_up(hole, behind)
@@ -332,6 +348,7 @@ def subscribe(
     stream: str | None = None,
     lossless: bool = False,
     position: Mapping[str, Any] | None = None,
+    from_start: Sequence[str] = (),
     latest: bool = False,
     key: ClientKey | str | Path | None = None,
     connect_timeout_s: float | None = 10.0,
@@ -354,6 +371,8 @@ def subscribe(
     position
         What `Subscriber.position` was when an earlier subscriber stopped: go on behind it, lossless. After another
         session has begun there is nothing to go on with: then `resumed` is False, and batches begin now.
+    from_start
+        Of these kinds also what was sent before this subscriber came (with `lossless`).
     latest
         Keep the newest batch of each kind only, received by a thread of its own; `batch.superseded` counts the others.
     key
@@ -374,6 +393,7 @@ def subscribe(
         stream=stream,
         lossless=lossless,
         position=position,
+        from_start=from_start,
         latest=latest,
         key=key,
         connect_timeout_s=connect_timeout_s,

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -23,8 +23,8 @@ SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 GREETING = SIGNATURE + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 MORE, LONG, COMMAND = 1, 2, 4
 
-HELD = 200
-"""Connections that an attacker keeps open."""
+HELD = 300
+"""Connections that an attacker has open, or opens, at a time."""
 
 
 def connected(endpoint: str) -> socket.socket:
@@ -87,25 +87,21 @@ def _unfinished(endpoint: str, kind: bytes, piece: bytes) -> Iterator[int]:
 
 
 def connections(endpoint: str, kind: bytes, chance: random.Random) -> Iterator[int]:
-    """Open connections; keep the last ones, of which most never greet."""
-    held: list[socket.socket] = []
+    """Open connections without waiting for any; keep the last ones, of which most never greet."""
+    scheme, _, address = endpoint.partition("://")
+    host, _, port = address.rpartition(":")
+    held: deque[socket.socket] = deque()
     try:
         while True:
-            line = connected(endpoint)
+            line = socket.socket(socket.AF_UNIX if scheme == "ipc" else socket.AF_INET)
+            line.setblocking(False)
             held.append(line)
+            with suppress(BlockingIOError):
+                line.connect(address if scheme == "ipc" else (host, int(port)))
             if len(held) > HELD:
-                held.pop(0).close()
-            sent = b""
-            match chance.randrange(6):
-                case 0:
-                    sent = GREETING + ready(kind)
-                case 1:
-                    sent = GREETING[: chance.randrange(len(GREETING))]
-                case 2:
-                    held.pop().close()
-            if sent:
-                line.sendall(sent)
-            yield len(sent)
+                begun = held.popleft()
+                with begun, suppress(OSError):  # not connected yet, or not any more
+                    yield begun.send(chance.choice((b"", GREETING, GREETING[:20], GREETING + ready(kind))))
     finally:
         for line in held:
             line.close()
@@ -141,7 +137,20 @@ def garbage(endpoint: str, kind: bytes, chance: random.Random) -> Iterator[int]:
     )
     with connected(endpoint) as line:
         line.sendall(sent)
+        line.settimeout(0.05)
+        with suppress(TimeoutError):
+            line.recv(64)  # closing at once would reset the connection, before it was read
         yield len(sent)
+
+
+def subscriptions(endpoint: str, kind: bytes, chance: random.Random) -> Iterator[int]:
+    """Subscribe to a thousand topics that do not exist, and leave."""
+    with greeted(endpoint, kind) as line:
+        for _ in range(20):
+            sent = b"".join(frame(b"\x01" + chance.randbytes(200)) for _ in range(100))
+            line.sendall(sent)
+            yield len(sent)
+        time.sleep(0.05)
 
 
 LIES: tuple[Any, ...] = (
@@ -231,6 +240,7 @@ ATTACKS: dict[str, Attack] = {
     "unfinished_large": unfinished_large,
     "connections": connections,
     "garbage": garbage,
+    "subscriptions": subscriptions,
     "requests": requests,
     "greed": greed,
 }

@@ -37,11 +37,11 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "replay good.raw --start -1": (USAGE, "--start must be a number ≥ 0, got '-1' (see rtspikes replay --help)"),
     "replay good.raw --wait-subscribers 1.5": (
         USAGE, "--wait-subscribers must be a whole number ≥ 0, got '1.5' (see rtspikes replay --help)"),
-    "export good.rtspikes": (USAGE, "missing option --to: one of npz, csv (see rtspikes export --help)"),
+    "export good.rtspikes": (USAGE, "missing option --to: one of npz, csv, marks-csv (see rtspikes export --help)"),
     "export good.rtspikes --to np -o x": (
         USAGE, "--to: unknown format 'np'; did you mean 'npz'? (see rtspikes export --help)"),
     "export good.rtspikes --to hdf5 -o x": (
-        USAGE, "--to: unknown format 'hdf5'; known: npz, csv (see rtspikes export --help)"),
+        USAGE, "--to: unknown format 'hdf5'; known: npz, csv, marks-csv (see rtspikes export --help)"),
     "export good.rtspikes --to csv -o -": (USAGE, "-o must be the name of a file, new or old, got '-'"),
     "export good.rtspikes --to csv -o ''": (USAGE, "-o must be the name of a file, new or old, got '.'"),
     "listen --topic spike": (
@@ -122,7 +122,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
         USAGE, "publish.endpoint must be tcp://127.0.0.1:PORT or ipc://PATH, got '5570'"),
     "replay good.raw --publish tcp://0.0.0.0:0": (
         USAGE, "publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), "
-               "got 'tcp://0.0.0.0:0'; other addresses need CURVE keys, which this version does not have"),
+               "got 'tcp://0.0.0.0:0'; for others make keys (rtspikes keys DIR) and say --keys DIR, or let anybody read "
+               "with --insecure"),
     "replay good.raw --publish tcp://127.0.0.1:99999": (
         USAGE, "publish.endpoint must have a port 0 … 65535 (0: any free one), got 'tcp://127.0.0.1:99999'"),
     "replay good.raw --publish tcp://127.0.0.1:TAKEN": (

@@ -52,7 +52,7 @@ def completions(shell: str, words: list[str], cwd: Path) -> list[str]:
         (["listen", "--topic", "s"], ["spikes ", "status "]),
         (["listen", "t"], ["tcp://127.0.0.1:5570 "]),
         (["listen", "tcp", ":", "//127"], ["//127.0.0.1:5570 "]),
-        (["export", "x", "--to", ""], ["npz ", "csv "]),
+        (["export", "x", "--to", ""], ["npz ", "csv ", "marks-csv "]),
         (["listen", "--key", ""], ["lab.key_secret ", "only/"]),
         (["control", "tcp"], ["tcp://127.0.0.1:5570 "]),
         (["control", "tcp", ":", "//127.0.0.1", ":", "5570", "fre"], ["freeze "]),

@@ -24,7 +24,7 @@ def test_keys_are_made_and_what_to_do_with_them_is_said(tmp_path: Path) -> None:
         f"made {folder / 'server.key'}",
         f"made {folder / 'clients' / 'lab.key_secret'}",
         f"made {folder / 'controllers' / 'lab.key'}",
-        "engine: rtspikes run --source URI --publish tcp://0.0.0.0:5570 --set publish.keys='my keys'",
+        "engine: rtspikes run --source URI --publish tcp://0.0.0.0:5570 --keys 'my keys'",
         f"lab may read and control: carry {folder / 'clients' / 'lab.key_secret'} to it, where nobody can listen in",
     ]
     keys = ServerKeys.load(tmp_path / folder)

@@ -163,7 +163,7 @@ def test_a_run_whose_disk_is_full_goes_on_and_says_why_it_is_not_logged(tmp_path
     recording = write_recording(tmp_path / "rec", simulate(2, 4.0)[0])
     with Running("replay", recording, "--publish", "tcp://127.0.0.1:0", "--log", tmp_path / "s") as run:
         run.wait_line("spikes/s")
-        (logger,) = psutil.Process(run.process.pid).children()
+        (logger,) = (c for c in psutil.Process(run.process.pid).children() if "log" in c.cmdline())
         logger.rlimit(psutil.RLIMIT_FSIZE, (1, 1))
         told = run.wait_line("THE LOGGER ENDED")
         assert run.finish() == DataError.exit_code

@@ -26,7 +26,6 @@ class Told:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self.context = stack.enter_context(zmq.Context())
-        self.closed = False
         self.options: dict[int, int] = {}
         self.now_s = 0.0
         self.listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -39,9 +38,6 @@ class Told:
     def monitor(self, address: str, events: int) -> None:
         self._monitor = self._stack.enter_context(self.context.socket(zmq.PAIR))
         self._monitor.bind(address)
-
-    def disable_monitor(self) -> None:
-        self._monitor.close()
 
     def tell(self, event: int, number: int = 0) -> None:
         """Let the guard take in an event."""

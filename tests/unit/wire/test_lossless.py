@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtspikes.errors import ConfigError, TransportError
+from rtspikes.errors import ConfigError, EngineVanished, TransportError
 from rtspikes.wire import catchup as catchup_module
 from rtspikes.wire import subscribe as subscribe_module
 from rtspikes.wire.batch import Batch
@@ -36,7 +36,7 @@ class Engine:
         self.sent: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
         self.line: deque[list[bytes]] = deque()
         self.forgotten = dict.fromkeys(KINDS, 0)
-        self.deaf = False
+        self.deaf = self.gone = False
         self.asked: list[dict[str, Any]] = []
         self.largest_reply = 3
 
@@ -86,6 +86,7 @@ class Line:
         self.engine = engine
         self.context = SimpleNamespace()
         self.heard_s = time.monotonic()
+        self.gone = False
 
     def receive(self, wait_ms: int) -> list[bytes] | None:
         if not self.engine.line:
@@ -94,7 +95,11 @@ class Line:
         return self.engine.line.popleft()
 
     def check_presence(self, joined: bool, connect_timeout_s: float | None) -> None:
-        pass
+        if self.engine.gone:
+            raise EngineVanished("gone")
+
+    def watch(self) -> None:
+        self.gone = self.engine.gone
 
     def close(self) -> None:
         pass
@@ -251,6 +256,33 @@ def test_a_history_that_does_not_answer_leaves_a_hole_and_the_rest_goes_on(monke
     batches = received(subscriber(engine))
     assert (numbers(batches, "spikes"), missed(batches, "spikes")) == ([0, 3, 4], [1, 2])
     assert sum(r["request"] == "again" for r in engine.asked) > 1
+
+
+def test_an_engine_that_is_gone_is_not_waited_for_and_what_came_is_handed_out() -> None:
+    engine = Engine()
+    engine.deaf = engine.gone = True
+    engine.info()
+    for n in range(6):
+        engine.spikes(arrives=n not in (1, 4))
+    made = subscriber(engine)
+    batches = [next_batch(made) for _ in range(4)]
+    assert (numbers(batches, "spikes"), missed(batches, "spikes")) == ([0, 2, 3, 5], [1, 4])
+    with pytest.raises(EngineVanished):
+        received(made)
+
+
+def test_some_kinds_can_be_had_from_the_start() -> None:
+    engine = Engine()
+    for _ in range(4):
+        engine.notice(arrives=False)
+        engine.spikes(arrives=False)
+    engine.forgotten["notices"] = 1
+    engine.info()
+    engine.spikes()
+    engine.end()
+    batches = received(subscriber(engine, from_start=("notices",)))
+    assert (numbers(batches, "notices"), missed(batches, "notices")) == ([1, 2, 3], [0])
+    assert (numbers(batches, "spikes"), missed(batches, "spikes")) == ([4], [])
 
 
 @pytest.mark.parametrize("frames", [[b"\xc1"], [msgpack.packb({"v": 1})], [b""], ["another"]])

@@ -12,7 +12,7 @@ from rtspikes.errors import ConfigError, TransportError
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.publish import Aborted, Publisher
 from rtspikes.wire.settings import PublishSettings
-from rtspikes.wire.subscribe import subscribe
+from rtspikes.wire.subscribe import Subscriber, subscribe
 from tests.unit.wire.engines import ANY, DEADLINE_S, LARGE, join, publisher, send_end, until
 
 
@@ -144,3 +144,12 @@ def test_a_live_publisher_drops_for_the_slow_one_alone_and_it_learns_how_much() 
         assert slow.ended
         assert len(missed) == slow.missed_total > 0
         assert sorted(received + missed) == list(range(out.last_seqs()["notices"] + 1))
+
+
+def test_who_only_asks_gets_info_and_does_not_count_as_a_subscriber() -> None:
+    with publisher() as out, Subscriber(out.endpoint, kinds=("info",), counts=False) as asking:
+        until(lambda: asking.info, out.poll, lambda: asking.get(0.01))
+        assert (out.subscribers, out.informed) == (0, 0)
+        with subscribe(out.endpoint) as subscriber:
+            join(out, subscriber)
+            assert out.informed == 1

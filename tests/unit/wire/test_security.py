@@ -355,7 +355,7 @@ def test_other_addresses_need_keys_or_that_they_are_asked_for(endpoint: str) -> 
         check_endpoint("reply.endpoint", endpoint, False, False)
     assert str(caught.value) == (
         f"reply.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), got {endpoint!r}; for others "
-        f"make keys (rtspikes keys DIR) and set publish.keys, or let anybody in with --insecure"
+        f"make keys (rtspikes keys DIR) and say --keys DIR, or let anybody read with --insecure"
     )
     assert check_endpoint("reply.endpoint", endpoint, False, True) == "insecure"
     assert check_endpoint("reply.endpoint", endpoint, True, False) == "curve"
