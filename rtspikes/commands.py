@@ -33,7 +33,11 @@ MOST_AT_ONCE = 4
 MOST_SCHEDULED = 256
 """Changes that may wait for their samples."""
 
-LABELS_SAID = 8
+LABELS_SAID, LONGEST_SAID = 8, 64
+"""Selectors that a notice's text names, and characters of each."""
+
+MOST_GLOBS = 16
+"""Globs in one change; each is tried on every channel, and meanwhile nothing is detected."""
 
 LARGEST_CHANGE = 200 * 1024
 """Bytes of a change as its notice carries it: loaded thresholds of some 8000 electrodes."""
@@ -106,6 +110,10 @@ class Commands:
         if at is not None and (isinstance(at, bool) or not isinstance(at, int)):
             raise ConfigError(f"at_sample must be an absolute sample, got {at!r:.40}")
         change = from_map(_as_change(name, entries))
+        if (n := sum(any(c in str(part) for c in "*?[") for part in _parts(entries.get("select", ())))) > MOST_GLOBS:
+            raise ConfigError(
+                f"select must have {MOST_GLOBS} globs at most, got {n}; name channels, positions or wells"
+            )
         sample = self._detector.next_sample + self._lead if at is None else at
         self._enter(change, sample, by)
         return self._in_force(sample)
@@ -176,6 +184,10 @@ def describe(change: Change) -> str:
             return "noise level learnt anew"
 
 
+def _parts(select: Any) -> list[Any]:
+    return list(select) if isinstance(select, list | tuple) else [select]
+
+
 def _selected(select: Any) -> str:
-    parts = [str(part) for part in (select if isinstance(select, list | tuple) else [select])]
+    parts = [str(part)[:LONGEST_SAID] for part in _parts(select)]
     return ", ".join(parts[:LABELS_SAID]) + (" …" if len(parts) > LABELS_SAID else "")

@@ -108,10 +108,14 @@ class Engine:
         self._sample_clock = SampleClock(info.rate_hz)
         keys, own = self._load_keys()
         self._publisher = Publisher(config.publish, not info.live, self._abort.is_set, keys, own, self._fail_beside)
-        self._reply = ReplyService(
-            config.publish, config.history, config.reply,
-            self._publisher.session, self._publisher.history_topics, own, self._fail_beside,
-        )  # fmt: skip
+        try:
+            self._reply = ReplyService(
+                config.publish, config.history, config.reply,
+                self._publisher.session, self._publisher.history_topics, own, self._fail_beside,
+            )  # fmt: skip
+        except BaseException:
+            self._publisher.close(at_once=True)
+            raise
         self._publisher.history = self._reply.history
         try:
             self.endpoint = self._publisher.bind()
@@ -120,6 +124,7 @@ class Engine:
         except BaseException:
             self._close(at_once=True)
             raise
+        self._restarts_told = 0
         self._tell_info()
         self._announcer = Announcer(
             self._publisher,
@@ -345,10 +350,17 @@ class Engine:
             else:
                 self._idle(seen)
             self._announcer.tick(self._state)
-            if self._reply.endpoint != self._reply_told:
-                self._tell_info()
+            self._tell_of_reply()
         if not self._abort.is_set():
             self._finish()
+
+    def _tell_of_reply(self) -> None:
+        """Tell subscribers of a reply process that died, and of its address when it has another."""
+        if (restarts := self._reply.restarts) != self._restarts_told:
+            new, self._restarts_told = restarts - self._restarts_told, restarts
+            self._announcer.notice("reply_process", f"the reply process is started again: {self._reply.trouble}", new)
+        if self._reply.endpoint != self._reply_told:
+            self._tell_info()
 
     def _idle(self, seen: int) -> None:
         """Wait until the source has brought something, at most until the next tick."""
@@ -416,6 +428,7 @@ class Engine:
 
     def _finish(self) -> None:
         """Tell the last gap, end the pending events, and say `end`."""
+        self._publisher.poll()  # who has joined meanwhile must have `info` before `end`
         self._tell_gaps(self._ring.gaps_at(self._ring.written))
         now = self._clock.now()
         self._announcer.events(self._detector.finish(), now, now)

@@ -6,6 +6,7 @@ when it has said what came of it. Every table here is bounded.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,9 @@ ENGINE_S = 10.0
 
 MOST_CLIENTS = 1000
 """Subscribers whose missed counts and holds are kept."""
+
+MOST_MISSED = 2**40
+"""A subscriber cannot have missed more messages than this."""
 
 HOLD_S = 3.0
 """How long a subscriber that holds the history may be silent."""
@@ -80,7 +84,7 @@ class Answers:
         self.clients: dict[str, Client] = {}
         self.requests = self.bad = 0
         self._waiting: dict[int, tuple[Route, Any, float]] = {}
-        self._ticket = 0
+        self._ticket = secrets.randbits(62)  # so that no earlier process had the same
 
     def answer(self, route: Route, body: bytes, by: str, may_control: bool, now: float) -> list[bytes] | None:
         """Return the frames of the reply to one request; None when it comes later, from `settle` or `overdue`.
@@ -138,9 +142,9 @@ class Answers:
             raise Refusal("unknown_topic", f"topic must be one of {', '.join(self._topics)}, got {topic!r:.80}")
         first = _count(request, "from_seq")
         stop = None if request.get("to_seq") is None else _count(request, "to_seq")
-        begin, oldest, messages = self._history.read(kind, first, stop, REPLY_BYTES)
-        numbers = {"first_seq": begin, "oldest_seq": oldest, "next_seq": self._history.next_number(kind)}
-        return {"session": self._session, "topic": topic, **numbers}, messages
+        found = self._history.read(kind, first, stop, REPLY_BYTES)
+        numbers = {"first_seq": found.first, "oldest_seq": found.oldest, "next_seq": found.newest}
+        return {"session": self._session, "topic": topic, **numbers}, found.messages
 
     def _info_part(self, offset: int) -> tuple[dict[str, Any], list[bytes]]:
         part = self.info[offset : offset + INFO_PART]
@@ -151,7 +155,7 @@ class Answers:
         name = request.get("client")
         if not isinstance(name, str) or not 1 <= len(name) <= 32:
             raise Refusal("malformed", "client must be text of 1 … 32 characters")
-        missed = _count(request, "count") if what == "missed" else 0
+        missed = min(_count(request, "count"), MOST_MISSED) if what == "missed" else 0
         if name not in self.clients and len(self.clients) >= MOST_CLIENTS:
             del self.clients[min(self.clients, key=lambda key: self.clients[key].heard_s)]
         client = self.clients.setdefault(name, Client())

@@ -15,8 +15,9 @@ from rtspikes.wire.codec import Message, decode
 from rtspikes.wire.numbers import Hole
 from rtspikes.wire.requests import AGAIN_S, Reply, Requester
 
-GIVE_UP_S = 10.0
-"""How long a request may go unanswered, whatever is tried, before its hole stays one."""
+GIVE_UP_S = 30.0
+"""How long a request may bring nothing, whatever is tried, before its hole stays one; a process that hangs is replaced
+within 10 s."""
 
 HOLD_S = 1.0
 """How often the engine is reminded that somebody needs its history."""
@@ -35,6 +36,11 @@ class CatchUp:
         self._asked: set[int] = set()
         self._asked_s = self._begun_s = self._held_s = 0.0
         self.malformed = 0
+
+    @property
+    def waiting_s(self) -> float:
+        """How long (s) the history has been asked in vain."""
+        return time.monotonic() - self._begun_s if self._holes else 0.0
 
     @property
     def active(self) -> bool:
@@ -122,12 +128,14 @@ class CatchUp:
         messages = self._messages(hole.kind, begin, reply.frames)
         found += messages
         at = begin + len(messages)
+        if reply.frames and not messages:
+            found.append(Hole(hole.kind, at, at + 1))  # what cannot be read is as good as gone
+            at += 1
         self._holes.popleft()
-        if not messages and at < end:
-            found.append(Hole(hole.kind, at, end))
-        elif at < end:
+        if at < end:
             self._holes.appendleft(Hole(hole.kind, at, hole.stop))
-        self._ask()
+        if found or at >= end:
+            self._ask()
         return found
 
     def _messages(self, kind: str, first: int, frames: Sequence[bytes]) -> list[Message]:

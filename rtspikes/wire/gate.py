@@ -36,13 +36,18 @@ class Gate:
         limits: Limits,
         keys: ServerKeys | None = None,
         own: Mapping[bytes, tuple[str, Right]] | None = None,
+        local: bool = True,
     ) -> None:
-        """keys: only their clients get in, encrypted. own: further public keys, with name and right."""
+        """Take `keys`: only their clients get in, encrypted; `own`: further public keys, with name and right.
+
+        local: whether the socket's address can be reached from this computer only.
+        """
         self._guard = Guard(socket, *limits)
         self._authoriser: Authoriser | None = None
         if keys is not None:
             self._authoriser = Authoriser(context, keys, own or {})
             secure_server(socket, keys)
+        self._local = local
         self._sampled_s = 0.0
 
     @property
@@ -76,14 +81,16 @@ class Gate:
     def caller(self, frame: zmq.Frame) -> tuple[str, bool]:
         """Return who sent `frame`, and whether they may control.
 
-        With keys: as the key's folder says. Without: whoever is on this computer may.
+        With keys: as the key's folder says. Without: whoever is on this computer may, and who that is must be certain
+        (libzmq does not know the address of peers that speak the protocol's first versions).
         """
         if self._authoriser is not None:
             right, _, name = _property(frame, "User-Id").partition("/")
             return name, right == Right.CONTROL.value
         address = _property(frame, "Peer-Address")
-        local = _is_local(address)
-        return "local" if local else address, local
+        if self._local or _is_loopback(address):
+            return "local", True
+        return address or "somebody", False
 
     def close(self) -> None:
         """Let go of the guarded socket, which may then be closed."""
@@ -100,11 +107,10 @@ def _property(frame: zmq.Frame, name: str) -> str:
         return ""
 
 
-def _is_local(address: str) -> bool:
-    """Tell whether a peer is on this computer: its address is a loopback one, or no IP address at all (ipc)."""
+def _is_loopback(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return True
+        return False
     mapped = getattr(ip, "ipv4_mapped", None)
     return (mapped or ip).is_loopback

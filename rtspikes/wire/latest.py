@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from rtspikes.wire.batch import Batch
+from rtspikes.wire.batch import Batch, Missed
 
 WAIT_S = 0.1
+
+MOST_MISSED = 64
+"""Parts in which a batch tells what was missed before it."""
 
 
 class Latest:
@@ -72,8 +75,16 @@ class Latest:
         with self._changed:
             before = self._newest.get(batch.kind)
             if before is not None and before.session == batch.session:
-                batch = dataclasses.replace(
-                    batch, missed=before.missed + batch.missed, superseded=before.superseded + 1 + batch.superseded
-                )
+                missed = _bounded(before.missed + batch.missed)
+                batch = dataclasses.replace(batch, missed=missed, superseded=before.superseded + 1 + batch.superseded)
             self._newest[batch.kind] = batch
             self._changed.notify_all()
+
+
+def _bounded(missed: tuple[Missed, ...]) -> tuple[Missed, ...]:
+    """Return what was missed in MOST_MISSED parts at most: the last ones become one, which begins as their first."""
+    if len(missed) <= MOST_MISSED:
+        return missed
+    kept, rest = missed[: MOST_MISSED - 1], missed[MOST_MISSED - 1 :]
+    count = sum(part.count for part in rest)
+    return (*kept, dataclasses.replace(rest[0], count=count, to_sample=rest[-1].to_sample))

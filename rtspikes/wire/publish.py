@@ -91,7 +91,7 @@ class Publisher:
         self.bad_upstream = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
-        self._gate = Gate(self._context, self._socket, LIMITS, keys, own)
+        self._gate = Gate(self._context, self._socket, LIMITS, keys, own, self.security == "local")
         self._failed = failed
         self._closing = threading.Event()
         self._guarding = threading.Thread(target=self._guard, name="rtspikes-guarding", daemon=True)

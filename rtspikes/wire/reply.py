@@ -1,8 +1,8 @@
 """The engine's side of the reply process: starts it, watches it, starts it again, and hands requests through.
 
 Threads, beside the caller's: `attending` reads what the process says, and starts another when it has died; `telling`
-writes to it, so that a process that hangs keeps nobody waiting. Both queues are bounded: control requests beyond
-MOST_COMMANDS are answered `busy`; answers that nobody takes are dropped and counted.
+writes to it, so that one that hangs keeps nobody waiting; `watching` ends one that has fallen silent. Both queues are
+bounded: control requests beyond MOST_COMMANDS are answered `busy`; answers that nobody takes are dropped and counted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtspikes.errors import TransportError, WireError
+from rtspikes.errors import TransportError, WireError, reason
 from rtspikes.processes import start_module
+from rtspikes.wire.answers import HOLD_S
 from rtspikes.wire.history import HistoryWriter, size_for
 from rtspikes.wire.keys import Right
 from rtspikes.wire.pipes import pack_map, read_frame, unpack
@@ -34,11 +35,14 @@ BACK_OFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LIVED_S = 30.0
 """A process that lived longer than this begins a new row."""
 
-SILENCE_S = 10.0
+SILENCE_S = 4.0
 """A process that says nothing for so long, though it reports each second, hangs and is ended."""
 
 ENDING_S = 2.0
 """How long it may take to end by itself."""
+
+FRESH_S = 1.0
+"""How long the process may take to say who still holds the history."""
 
 MOST_COMMANDS = 64
 MOST_TOLD = 256
@@ -82,6 +86,9 @@ class ReplyService:
 
         failed: told when one of the threads ends with an error.
         """
+        if reply.endpoint is not None:
+            check_endpoint("reply.endpoint", reply.endpoint, publish.keys is not None, publish.insecure)
+        self._publish = publish
         size = size_for(history.max_mib)
         self._memory = SharedMemory.make(size)
         self.history = HistoryWriter(self._memory.map, history.seconds)
@@ -94,8 +101,6 @@ class ReplyService:
             "keys": publish.keys,
             "own": [[key, name, right.value] for key, (name, right) in own.items()],
         }
-        if reply.endpoint is not None:
-            check_endpoint("reply.endpoint", reply.endpoint, publish.keys is not None, publish.insecure)
         self._failed = failed
         self._fixed = reply.endpoint
         self._wanted = self._again = ""
@@ -108,18 +113,24 @@ class ReplyService:
         self._summary: dict[str, Any] = {}
         self._missed: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._heard_s = 0.0
-        self._trouble = ""
+        self._told_process: subprocess.Popen[bytes] | None = None  # takes what is told: it has had its setup
+        self._heard_s = self._summary_s = self._bound_s = self._held_s = 0.0
+        self._was_held = False
+        self.trouble = ""
+        """Why the last process ended, or could not start."""
         self._bound, self._ended, self._closing = (threading.Event() for _ in range(3))
         self._starting = threading.Lock()  # held to start a process, so that `close` misses none
         self._threads = [
             threading.Thread(target=self._run, args=(target,), name=f"rtspikes-{name}", daemon=True)
-            for name, target in (("attending", self._attend), ("telling", self._tell))
+            for name, target in (("attending", self._attend), ("telling", self._tell), ("watching", self._watch))
         ]
 
     def start(self, publisher: str) -> None:
         """Start the process, beside the publisher's address; `wait_bound` returns once it can be asked."""
         self._wanted = self._again = self._fixed or beside(publisher)
+        publish = self._publish
+        security = check_endpoint("reply.endpoint", self._wanted, publish.keys is not None, publish.insecure)
+        self._setup["local"] = security == "local"
         for thread in self._threads:
             thread.start()
 
@@ -127,9 +138,9 @@ class ReplyService:
         """Return the address that it answers at; raise TransportError when it does not come up."""
         deadline_s = time.monotonic() + START_S
         while not self._bound.wait(0.05):
-            if (self._fixed and self._trouble) or time.monotonic() > deadline_s or self._closing.is_set():
+            if (self._fixed and self.trouble) or time.monotonic() > deadline_s or self._closing.is_set():
                 raise TransportError(
-                    f"cannot answer requests at {self._wanted}: {self._trouble or 'the process does not come up'}; "
+                    f"cannot answer requests at {self._wanted}: {self.trouble or 'the process does not come up'}; "
                     f"choose another address with reply.endpoint"
                 )
         return self.endpoint
@@ -162,6 +173,7 @@ class ReplyService:
         return {
             "alive": self._bound.is_set(),
             "restarts": self.restarts,
+            "trouble": self.trouble,
             "memory_is_limited": self.memory_is_limited,
             "dropped": self.dropped,
             **{key: summary.get(key, 0) for key in ("requests", "bad_requests", "holding")},
@@ -171,16 +183,17 @@ class ReplyService:
     @property
     def missed_by_subscribers(self) -> int:
         """Messages that subscribers said they missed, over all of them."""
-        return sum(self._missed.values())
+        return min(sum(self._missed.values()), 2**62)
 
     def close(self, linger_s: float) -> None:
         """End the process once nobody holds the history any more, after `linger_s` at the latest."""
-        deadline_s = time.monotonic() + linger_s
-        while self._summary.get("holding") and self._bound.is_set() and time.monotonic() < deadline_s:
-            self._closing.wait(0.02)
+        begun_s = time.monotonic()
+        self._put(pack_map({"report": 1}))
+        while time.monotonic() < begun_s + linger_s and self._is_needed(begun_s):
+            self._closing.wait(0.01)
         with self._starting:
             self._closing.set()
-        with contextlib.suppress(queue.Full):  # it takes nothing, and will be killed
+        with contextlib.suppress(queue.Full):  # `telling` looks at `_closing`, too
             self._told.put_nowait(None)
         if self._threads[0].ident is not None:
             self._threads[0].join(ENDING_S)
@@ -188,7 +201,19 @@ class ReplyService:
                 self._process.kill()
             for thread in self._threads:
                 thread.join()
+        self.history.close()
         self._memory.close()
+
+    def _is_needed(self, since_s: float) -> bool:
+        """Tell whether somebody holds the history, or may: nobody can say so while the process is down."""
+        if not self._bound.is_set():
+            return self._was_held
+        now = time.monotonic()
+        if self._was_held and now - self._bound_s < HOLD_S and self._bound_s > self._held_s:
+            return True  # it was replaced, and who holds repeats that within this time
+        if self._summary_s <= since_s:
+            return now - since_s < FRESH_S
+        return bool(self._summary.get("holding"))
 
     def _run(self, target: Callable[[], None]) -> None:
         try:
@@ -203,15 +228,17 @@ class ReplyService:
         deaths = 0
         while not self._closing.wait(BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)]):
             begun_s = time.monotonic()
-            with self._starting:
-                if self._closing.is_set():
-                    return
-                process = self._start()
-            code = self._listen(process)
+            try:
+                with self._starting:
+                    if self._closing.is_set():
+                        return
+                    process = self._start()
+                self._listen(process)
+            except OSError as error:  # the system has no process or pipe for it at the moment
+                self.trouble = f"it cannot be started: {reason(error)}"
             self._bound.clear()
             if self._closing.is_set():
                 return
-            self._trouble = self._trouble or f"it ended with code {code}"
             self.restarts += 1
             deaths = 0 if time.monotonic() - begun_s > LIVED_S else deaths + 1
 
@@ -222,29 +249,35 @@ class ReplyService:
         self._process = process
         return process
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> int:
-        """Take in what a process says until its end; return its exit code."""
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Take in what a process says until its end."""
         assert process.stdin is not None
         assert process.stdout is not None
+        trouble = ""
         try:
             process.stdin.write(pack_map({**self._setup, "endpoint": self._again}) + pack_map({"info": self._info}))
             process.stdin.flush()
-            self._trouble = ""
+            self._told_process = process
             while (frame := read_frame(process.stdout)) is not None:
-                self._take(unpack(frame))
-        except (OSError, WireError) as error:
-            self._trouble = str(error)
-        process.kill()  # after its end, and where it does not keep to the form
+                trouble = self._take(unpack(frame)) or trouble
+        except (OSError, ValueError, KeyError, TypeError, WireError) as error:
+            trouble = f"{type(error).__name__}: {error}"  # it does not keep to the form, or died meanwhile
+        self._told_process = None
+        process.kill()
         with contextlib.suppress(OSError):  # what was still to be written to it
             process.stdin.close()
         process.stdout.close()
-        return process.wait()
+        code = process.wait()
+        self.trouble = trouble or f"it ended with code {code}"
 
-    def _take(self, said: dict[str, Any]) -> None:
+    def _take(self, said: dict[str, Any]) -> str:
+        """Take in one thing that the process says; return why it cannot serve, if that is what it says."""
         self._heard_s = time.monotonic()
         if "summary" in said:
-            self._summary = said["summary"]
-            self._note_missed(self._summary.get("missed", {}))
+            self._summary, self._summary_s = said["summary"], self._heard_s
+            if said["summary"]["holding"]:
+                self._was_held, self._held_s = True, self._heard_s
+            self._note_missed(said["summary"]["missed"])
         elif "ticket" in said:
             command = Command(said["ticket"], said["by"], said["command"])
             try:
@@ -256,10 +289,12 @@ class ReplyService:
         elif "bound" in said:
             self.memory_is_limited = said["memory_is_limited"]
             self.endpoint = self._again = said["bound"]
+            self._bound_s = self._heard_s
             self._bound.set()
         else:
-            self._trouble = str(said.get("failed"))
             self._again = self._wanted
+            return str(said["failed"])
+        return ""
 
     def _note_missed(self, missed: Mapping[str, int]) -> None:
         """Keep the highest count that each subscriber reported, over restarts of the process."""
@@ -270,27 +305,33 @@ class ReplyService:
     # telling thread
 
     def _tell(self) -> None:
-        """Write to the process what is to be said, and end one that has fallen silent."""
+        """Write to the process what is to be said, until `close`; then close its stdin, which ends it."""
         while True:
             try:
-                frame = self._told.get(timeout=SILENCE_S / 4)
+                frame = self._told.get(timeout=1.0)
             except queue.Empty:
                 frame = b""
-            process = self._process
-            if process is not None and process.stdin is not None:
-                self._write(process, frame)
-            if frame is None:
+            process = self._told_process
+            ending = frame is None or self._closing.is_set()
+            try:
+                if process is not None and process.stdin is not None and frame:
+                    process.stdin.write(frame)
+                    process.stdin.flush()
+                elif frame:
+                    self.dropped += 1
+                if ending and process is not None and process.stdin is not None:
+                    process.stdin.close()
+            except (OSError, ValueError):  # it has just died, and its pipe is closed
+                self.dropped += 1
+            if ending:
                 return
 
-    def _write(self, process: subprocess.Popen[bytes], frame: bytes | None) -> None:
-        assert process.stdin is not None
-        try:
-            if frame is None:
-                process.stdin.close()
-            elif frame:
-                process.stdin.write(frame)
-                process.stdin.flush()
-            elif time.monotonic() - self._heard_s > SILENCE_S:
+    # watching thread
+
+    def _watch(self) -> None:
+        """End a process that says nothing any more."""
+        while not self._closing.wait(SILENCE_S / 4):
+            limit_s = SILENCE_S if self._bound.is_set() else START_S
+            process = self._process
+            if process is not None and time.monotonic() - self._heard_s > limit_s:
                 process.kill()
-        except (OSError, ValueError):  # it has just died, and its pipe is closed
-            self.dropped += 1

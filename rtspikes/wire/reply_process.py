@@ -10,6 +10,7 @@ another, and the history, which is the engine's, is still there. Imports no NumP
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -40,6 +41,9 @@ ALIVE_S = 1.0
 
 FROM_ENGINE = "inproc://from-engine"
 
+DEAF = 3
+"""Exit code of a process that can no longer hear the engine."""
+
 MOST_ROUTE = 4
 """Frames before a request's own; a REQ socket that correlates has three."""
 
@@ -64,7 +68,8 @@ class ReplyProcess:
         for option, value in KEEPALIVE.items():
             self._router.set(option, value)
         keys = None if setup["keys"] is None else ServerKeys.load(setup["keys"])
-        self._gate = Gate(self._context, self._router, LIMITS, keys, {k: (n, Right(r)) for k, n, r in setup["own"]})
+        own = {key: (name, Right(right)) for key, name, right in setup["own"]}
+        self._gate = Gate(self._context, self._router, LIMITS, keys, own, setup["local"])
         self._router.bind(bindable(setup["endpoint"]))
         self._from_engine = self._context.socket(zmq.PAIR)
         self._from_engine.bind(FROM_ENGINE)
@@ -92,9 +97,8 @@ class ReplyProcess:
 
     def _take_requests(self) -> None:
         for _ in range(IN_ONE_GO):
-            try:
-                frames = self._router.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            frames = self._receive()
+            if not frames:
                 return
             by, may_control = self._gate.caller(frames[-1])
             route = _route(frames)
@@ -102,6 +106,19 @@ class ReplyProcess:
             reply = self._answers.answer(route, body, by, may_control, time.monotonic())
             if reply is not None:
                 self._send_all([(route, reply)])
+
+    def _receive(self) -> list[zmq.Frame]:
+        """Return the first frames of the next message, as many as a request has; nothing when none waits."""
+        frames: list[zmq.Frame] = []
+        try:
+            frames.append(self._router.recv(zmq.NOBLOCK, copy=False))
+            while self._router.get(zmq.RCVMORE):
+                frame = self._router.recv(zmq.NOBLOCK, copy=False)
+                if len(frames) <= MOST_ROUTE:
+                    frames.append(frame)
+        except zmq.Again:
+            return []
+        return frames
 
     def _send_all(self, replies: list[tuple[Route, list[bytes]]]) -> None:
         """Send what can be sent; a client that takes nothing loses its reply and asks again."""
@@ -111,12 +128,15 @@ class ReplyProcess:
 
     def _read_engine(self) -> None:
         """Hand on what the engine writes (in a thread of its own); an empty message is its end."""
-        pipe = self._context.socket(zmq.PAIR)
-        pipe.connect(FROM_ENGINE)
-        while (frame := read_frame(sys.stdin.buffer)) is not None:
-            pipe.send(frame)
-        pipe.send(b"")
-        pipe.close()
+        try:
+            pipe = self._context.socket(zmq.PAIR)
+            pipe.connect(FROM_ENGINE)
+            while (frame := read_frame(sys.stdin.buffer)) is not None:
+                pipe.send(frame)
+            pipe.send(b"")
+            pipe.close()
+        except BaseException:  # deaf, it would be of no use: the engine starts another
+            os._exit(DEAF)
 
     def _take_engine(self) -> bool:
         """Take in one thing that the engine said; return False at its end."""
@@ -126,18 +146,20 @@ class ReplyProcess:
         entries = unpack(frame)
         if "info" in entries:
             self._answers.info = entries["info"]
+        elif "report" in entries:
+            self._summarise(at_once=True)
         elif (settled := self._answers.settle(entries["ticket"], entries["outcome"])) is not None:
             self._send_all([settled])
         return True
 
-    def _summarise(self) -> None:
+    def _summarise(self, at_once: bool = False) -> None:
         """Tell the engine the counts when they have changed, and each second, that it knows this process alive."""
         now = time.monotonic()
-        if now - self._looked_s < SUMMARY_S:
+        if now - self._looked_s < SUMMARY_S and not at_once:
             return
         self._looked_s = now
         summary = self._answers.summary(now) | {"connections": self._gate.counts}
-        if summary != self._told or now - self._told_s >= ALIVE_S:
+        if summary != self._told or now - self._told_s >= ALIVE_S or at_once:
             self._told, self._told_s = summary, now
             self._tell_engine({"summary": summary})
 

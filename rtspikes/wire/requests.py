@@ -73,6 +73,12 @@ class Requester:
         self._number = 0
         self.malformed = 0
 
+    def move(self, endpoint: str) -> None:
+        """Go on asking at another address."""
+        self.socket.disconnect(self.endpoint)
+        self.endpoint = endpoint
+        self.socket.connect(endpoint)
+
     def send(self, request: str, **entries: Any) -> int:
         """Send a request without waiting; return its id. With a full queue it is as if it got lost."""
         self._number += 1

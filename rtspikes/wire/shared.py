@@ -25,14 +25,23 @@ class SharedMemory:
 
     @classmethod
     def make(cls, size: int) -> Self:
-        """Return new memory; raise ConfigError when the system has none."""
+        """Return new memory; raise ConfigError when the system has none, or not twice as much."""
+        if size > (most := _physical_bytes() // 2):
+            raise ConfigError(
+                f"history.max_mib must be {most / 2**20:.0f} at most, half of this computer's memory, "
+                f"got {size / 2**20:.0f}"
+            )
         try:
             if sys.platform == "win32":
                 name = f"rtspikes-{secrets.token_hex(16)}"
                 return cls(mmap.mmap(-1, size, tagname=name), name, None)
             fd = _anonymous_file()
-            os.ftruncate(fd, size)
-            return cls(mmap.mmap(fd, size), str(fd), fd)
+            try:
+                _allot(fd, size)
+                return cls(mmap.mmap(fd, size, mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)), str(fd), fd)
+            except BaseException:
+                os.close(fd)
+                raise
         except OSError as error:
             raise ConfigError(
                 f"history.max_mib: the system gives no {size / 2**20:.0f} MiB of shared memory ({reason(error)}); "
@@ -57,6 +66,20 @@ class SharedMemory:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _physical_bytes() -> int:
+    """Return this computer's memory; where it does not tell, what 64 bits address."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    return 2**47
+
+
+def _allot(fd: int, size: int) -> None:
+    """Give a file all its memory now, so that the live loop neither waits for it nor finds that there is none."""
+    os.ftruncate(fd, size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
 
 
 def _anonymous_file() -> int:

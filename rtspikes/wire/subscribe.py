@@ -28,6 +28,9 @@ STEP_MS = 100
 SILENCE_S = 0.5
 """An engine that is there says something every 10 ms; after this time without, a lossless subscriber asks."""
 
+PATIENCE_S = 3.0
+"""How long the history of an engine whose connection is lost may leave a request unanswered."""
+
 REPORT_S = 1.0
 """How often, at most, the engine is told what this subscriber missed."""
 
@@ -67,7 +70,6 @@ class Subscriber:
         self.info: dict[str, Any] | None = None
         self.ended = False
         self.end: dict[str, Any] | None = None
-        self.malformed = 0
         self.missed_total = 0
         self.resumed: bool | None = None
         """Whether the saved position was of this session; None: not known yet, or there was none."""
@@ -81,11 +83,12 @@ class Subscriber:
         self._connect_timeout_s = connect_timeout_s
         self._high_water_mark = high_water_mark
         self._session: str | None = None
-        self._position: dict[str, int] = {}
+        self._position: dict[str, Any] = self._saved or {"session": None, "next_seq": {}}
         self._numbers = Numbers((*self.kinds, "end"))
-        self._ready: deque[Batch] = deque()
+        self._ready: deque[tuple[Batch, dict[str, Any]]] = deque()  # with the position behind each
         self._owed: list[Missed] = []
-        self._reported = 0
+        self._malformed = self._missed_before = self._reported = 0
+        self._hopeless = False
         self._reported_s = 0.0
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -143,7 +146,12 @@ class Subscriber:
     @property
     def position(self) -> dict[str, Any]:
         """Where `subscribe(position=…)` goes on after the last batch that was returned; plain enough for JSON."""
-        return {"session": self._session, "next_seq": dict(self._position)}
+        return {"session": self._position["session"], "next_seq": dict(self._position["next_seq"])}
+
+    @property
+    def malformed(self) -> int:
+        """Messages and replies that were not of the protocol."""
+        return self._malformed + sum(x.malformed for x in (self._requester, self._catch_up) if x is not None)
 
     def get(self, timeout_s: float | None = None) -> Batch | None:
         """Return the next batch; None after `timeout_s` without one, or once the engine has ended."""
@@ -160,52 +168,47 @@ class Subscriber:
             with self._lock:  # `__exit__` may come from another thread
                 if self._connection is None:
                     raise TransportError("the subscriber is not connected; use it in a with statement")
-                batch = self._step(self._connection, left_ms)
-                if batch is not None:
-                    return self._returned(batch)
+                self._step(self._connection, left_ms)
+                if self._ready:
+                    batch, self._position = self._ready.popleft()
+                    return batch
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return None
         return None
 
-    def _returned(self, batch: Batch) -> Batch:
-        """Move the position behind what is being returned."""
-        for missed in batch.missed:
-            self._position[missed.kind] = missed.first_seq + missed.count
-        if batch.kind in self.kinds:
-            self._position[batch.kind] = int(batch.fields["seq"]) + 1
-        return batch
-
-    def _step(self, connection: Connection, wait_ms: int) -> Batch | None:
+    def _step(self, connection: Connection, wait_ms: int) -> None:
         """Take in one message, recovered or new, or find out that none can come."""
-        if self._ready:
-            return self._ready.popleft()
         self._report()
         if self._catch_up is not None:
             self._catch_up.hold()
-            if self._catch_up.active:
-                connection.watch()
-                self._recover(self._catch_up.give_up() if connection.gone else self._catch_up.step(wait_ms))
-                return self._ready.popleft() if self._ready else None
+        if self._ready:
+            return
+        if self._catch_up is not None and self._catch_up.active:
+            connection.watch()
+            self._hopeless = connection.gone and self._catch_up.waiting_s > PATIENCE_S
+            self._recover(self._catch_up.give_up() if self._hopeless else self._catch_up.step(wait_ms))
+            return
         frames = connection.receive(wait_ms)
         if frames is None:
-            connection.check_presence(self._session is not None, self._connect_timeout_s)
             if self._catch_up is not None and time.monotonic() - connection.heard_s > SILENCE_S:
                 connection.heard_s = time.monotonic()
-                self._catch_up.begin(self._numbers.newer(), None)
-            return None
+                if not (self._hopeless and connection.gone):
+                    self._catch_up.begin(self._numbers.newer(), None)
+                    return
+            connection.check_presence(self._session is not None, self._connect_timeout_s)
+            return
         try:
             message = decode(frames)
         except VersionError:
             raise
         except WireError:
-            self.malformed += 1
-            return None
+            self._malformed += 1
+            return
         self._take(message)
-        return self._ready.popleft() if self._ready else None
 
     def _take(self, message: Message) -> None:
         if self.info is not None and message.session == self._session and not _fits(message, self.info):
-            self.malformed += 1
+            self._malformed += 1
             return
         if message.session != self._session:
             self._begin_session(message.session)
@@ -213,23 +216,35 @@ class Subscriber:
             if self.info is None:
                 self._join(message)
             self.info = message.fields
-        if self.info is None and message.kind != "end":
-            return  # the engine sends `info` to whoever joins; a batch without it could not be understood
-        if self._numbers.is_duplicate(message):
-            return
+            self._follow_reply()
+        if self.info is None:
+            if message.kind != "end":
+                return  # the engine sends `info` to whoever joins; a batch without it could not be understood
+            if self._saved is not None and self._saved["session"] == message.session:
+                self._numbers.begin({"next_seq": self._saved["next_seq"]})
+                self.resumed = True
+        if not self._numbers.is_duplicate(message):
+            self._pass_on(message)
+
+    def _pass_on(self, message: Message) -> None:
+        """Deliver a message, once the holes before it are filled where they can be."""
         holes = self._numbers.holes_before(message)
-        if holes and self._catch_up is not None and not self._gone:
-            self._catch_up.begin(holes, message)
-        else:
-            for hole in holes:
-                self._give_up(hole, message)
-            self._deliver(message)
+        if holes and self._catch_up is not None and not self._hopeless:
+            known = {"end", *(hole.kind for hole in holes)}
+            others = [] if message.kind == "end" else [h for h in self._numbers.newer() if h.kind not in known]
+            self._catch_up.begin([*holes, *others], message)  # who lost one message may have lost rare ones, too
+            return
+        for hole in holes:
+            self._give_up(hole, message)
+        self._deliver(message)
 
     def _begin_session(self, session: str) -> None:
         """Drop everything that belongs to another engine run."""
         self._session = session
         self._numbers.forget()
-        self._position.clear()
+        self._missed_before = self._reported = self.missed_total
+        self._malformed = self.malformed
+        self._hopeless = False
         self.info = self._catch_up = None
         if self._requester is not None:
             self._requester.close()
@@ -238,8 +253,8 @@ class Subscriber:
     def _join(self, message: Message) -> None:
         """Begin at what `info` says comes next, or go back to the saved position."""
         self._numbers.begin(message.fields)
-        self._position = self._numbers.position()
         if not self._lossless:
+            self._position = self._behind(message.session)
             return
         requester = self._asks(message.fields)
         if requester is None:
@@ -251,8 +266,18 @@ class Subscriber:
             if self.resumed:
                 saved = self._saved["next_seq"]
         holes = self._numbers.resume(saved)
-        self._position = self._numbers.position()
+        self._position = self._behind(message.session)
         self._catch_up.begin(holes, None)
+
+    def _behind(self, session: str) -> dict[str, Any]:
+        """Return the position behind all that was delivered so far."""
+        return {"session": session, "next_seq": self._numbers.position()}
+
+    def _follow_reply(self) -> None:
+        """Go on asking where the engine answers now."""
+        address = None if self.info is None else reply_address(self.endpoint, self.info)
+        if self._requester is not None and address is not None and address != self._requester.endpoint:
+            self._requester.move(address)
 
     def requester(self) -> Requester:
         """Return the socket for requests, once `info` has come; raise TransportError when the engine takes none."""
@@ -277,18 +302,12 @@ class Subscriber:
             if isinstance(item, Hole):
                 behind = found[i + 1] if i + 1 < len(found) else None
                 self._give_up(item, behind if isinstance(behind, Message) else None)
-            elif not self._numbers.is_duplicate(item):
-                holes = self._numbers.holes_before(item) if item.kind == "end" else []
-                if holes and self._catch_up is not None and not self._gone:
-                    self._catch_up.begin(holes, item)
-                else:
-                    for hole in holes:
-                        self._give_up(hole, item)
-                    self._deliver(item)
-
-    @property
-    def _gone(self) -> bool:
-        return self._connection is not None and self._connection.gone
+            elif self._numbers.is_duplicate(item):
+                continue
+            elif item.kind == "end":
+                self._pass_on(item)
+            else:
+                self._deliver(item)
 
     def _give_up(self, hole: Hole, behind: Message | None) -> None:
         missed = self._numbers.give_up(hole, behind)
@@ -302,7 +321,8 @@ class Subscriber:
         if message.kind == "end":
             self.ended, self.end = True, message.fields
         if message.kind in self.kinds or self._owed:
-            self._ready.append(batch_of(message, tuple(self._owed)))
+            batch = batch_of(message, tuple(self._owed))
+            self._ready.append((batch, self._behind(message.session)))
             self._owed.clear()
 
     def _report(self, at_once: bool = False) -> None:
@@ -313,7 +333,8 @@ class Subscriber:
         requester = None if self.info is None else self._asks(self.info)
         self._reported, self._reported_s = self.missed_total, now
         if requester is not None:
-            requester.send("missed", client=requester.client, name="rtspikes", count=self.missed_total)
+            count = self.missed_total - self._missed_before
+            requester.send("missed", client=requester.client, count=count)
 
 
 def _checked(position: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -122,8 +122,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
         USAGE, "publish.endpoint must be tcp://127.0.0.1:PORT or ipc://PATH, got '5570'"),
     "replay good.raw --publish tcp://0.0.0.0:0": (
         USAGE, "publish.endpoint must be on this computer (tcp://127.0.0.1:PORT or ipc://PATH), "
-               "got 'tcp://0.0.0.0:0'; for others make keys (rtspikes keys DIR) and say --keys DIR, or let anybody read "
-               "with --insecure"),
+               "got 'tcp://0.0.0.0:0'; for others make keys (rtspikes keys DIR) and say --keys DIR, or let "
+               "anybody read with --insecure"),
     "replay good.raw --publish tcp://127.0.0.1:99999": (
         USAGE, "publish.endpoint must have a port 0 … 65535 (0: any free one), got 'tcp://127.0.0.1:99999'"),
     "replay good.raw --publish tcp://127.0.0.1:TAKEN": (

@@ -20,18 +20,19 @@ def main() -> None:
 
     threading.Thread(target=wait, daemon=True).start()
     print("ready", flush=True)
-    read = torn = disordered = expected = 0
+    read = wrong = skipped = expected = 0
     done = False
     while not done:
         done = over.is_set()
-        first, oldest, messages = reader.read(0, expected, None, 100_000)
-        disordered += first < expected or first < oldest
-        for n, message in enumerate(messages, first):
-            torn += zlib.crc32(message[4:]) != int.from_bytes(message[:4], "little")
-            disordered += int.from_bytes(message[4:12], "little") != n
-        read += len(messages)
-        expected = first + len(messages)
-    print(read, torn, disordered, flush=True)
+        found = reader.read(0, expected, None, 100_000)
+        skipped += found.first != max(expected, found.oldest)
+        skipped += not found.messages and found.first < found.newest  # what is there must be given
+        for n, message in enumerate(found.messages, found.first):
+            wrong += int.from_bytes(message[4:12], "little") != n or len(message) != 4 + 200 + 37 * (n % 90)
+            wrong += zlib.crc32(message[4:]) != int.from_bytes(message[:4], "little")
+        read += len(found.messages)
+        expected = found.first + len(found.messages)
+    print(read, wrong, skipped, flush=True)
 
 
 if __name__ == "__main__":

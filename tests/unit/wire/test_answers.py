@@ -184,6 +184,22 @@ def test_an_engine_that_does_not_answer_is_told_as_a_timeout_and_too_many_are_bu
     assert desk.ask("control", command="freeze") == (None, [])
 
 
+def test_nobody_misses_more_than_there_can_be() -> None:
+    desk = Desk()
+    for client in "abcd":
+        assert desk.ask("missed", client=client, count=2**63 - 1)[0]["ok"]
+    assert sum(desk.answers.summary(0.0)["missed"].values()) < 2**63
+
+
+def test_tickets_of_two_processes_differ() -> None:
+    tickets = set()
+    for _ in range(20):
+        desk = Desk()
+        desk.ask("control", command="freeze")
+        tickets.add(desk.handed[0]["ticket"])
+    assert len(tickets) == 20
+
+
 def test_what_subscribers_report_is_summed_up_and_bounded() -> None:
     desk = Desk()
     desk.ask("missed", client="a", count=3)

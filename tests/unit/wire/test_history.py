@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import zlib
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from rtspikes.errors import ConfigError
 from rtspikes.processes import start_module
+from rtspikes.wire import shared as shared_module
 from rtspikes.wire.history import HistoryReader, HistoryWriter, size_for
 from rtspikes.wire.shared import SharedMemory
 
@@ -33,37 +35,39 @@ def test_what_was_appended_is_read_from_any_number_on() -> None:
     for n in range(5):
         writer.append(1, n, b"spikes%d" % n, 0.0)
         writer.append(2, n, b"gaps%d" % n, 0.0)
-    assert reader.read(1, 0, None, 1000) == (0, 0, [b"spikes%d" % n for n in range(5)])
-    assert reader.read(2, 3, None, 1000) == (3, 0, [b"gaps3", b"gaps4"])
-    assert reader.read(2, 1, 3, 1000) == (1, 0, [b"gaps1", b"gaps2"])
-    assert reader.read(2, 5, None, 1000) == (5, 0, [])
-    assert reader.next_number(2) == 5
+    assert reader.read(1, 0, None, 1000) == (0, 0, 5, [b"spikes%d" % n for n in range(5)])
+    assert reader.read(2, 3, None, 1000) == (3, 0, 5, [b"gaps3", b"gaps4"])
+    assert reader.read(2, 1, 3, 1000) == (1, 0, 5, [b"gaps1", b"gaps2"])
+    assert reader.read(2, 5, None, 1000) == (5, 0, 5, [])
+    assert reader.read(2, 0, None, 1).newest == 5
     assert reader.last(1) == b"spikes4"
-    assert (reader.read(7, 0, None, 1000), reader.next_number(7), reader.last(7)) == ((0, 0, []), 0, None)
+    assert (reader.read(7, 0, None, 1000), reader.last(7)) == ((0, 0, 0, []), None)
 
 
 def test_a_reply_is_bounded_but_never_empty() -> None:
     writer, reader = history()
     for n in range(10):
         writer.append(0, n, body(n, 1000), 0.0)
-    assert len(reader.read(0, 0, None, 3500)[2]) == 3
-    assert len(reader.read(0, 0, None, 10)[2]) == 1
+    assert len(reader.read(0, 0, None, 3500).messages) == 3
+    assert len(reader.read(0, 0, None, 10).messages) == 1
 
 
 def test_what_is_older_than_its_time_is_gone() -> None:
     writer, reader = history(seconds=10.0)
     for n in range(30):
         writer.append(0, n, b"x", float(n))
-    first, oldest, found = reader.read(0, 0, None, 10**6)
-    assert (first, oldest, len(found)) == (19, 19, 11)
+    found = reader.read(0, 0, None, 10**6)
+    assert (found.first, found.oldest, len(found.messages)) == (19, 19, 11)
 
 
 def test_a_message_that_no_history_holds_leaves_a_hole_and_its_number() -> None:
     writer, reader = history(1.0)
     writer.append(0, 0, b"small", 0.0)
     writer.append(0, 1, bytes(MIB), 0.0)
-    assert reader.read(0, 0, None, 10**6) == (0, 0, [b"small"])
-    assert reader.next_number(0) == 2
+    assert reader.read(0, 0, None, 10**6) == (0, 0, 2, [b"small"])
+    assert reader.read(0, 1, None, 10**6) == (1, 0, 2, [])
+    writer.append(0, 2, b"next", 0.0)
+    assert reader.read(0, 1, None, 10**6) == (2, 2, 3, [b"next"])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60_000)), min_size=1, max_size=200), st.data())
@@ -80,11 +84,11 @@ def test_the_newest_messages_are_there_whole_and_nothing_else(
             reader.read(0, 0, None, 100)  # a reader that looks now and then
     kept = 0
     for kind, messages in sent.items():
-        first, oldest, found = reader.read(kind, 0, None, 10**9)
-        assert first == oldest
-        assert found == messages[first:]
-        assert reader.next_number(kind) == len(messages)
-        kept += sum(64 + len(m) for m in found)
+        found = reader.read(kind, 0, None, 10**9)
+        assert found.first == found.oldest
+        assert found.messages == messages[found.first :]
+        assert found.newest == len(messages)
+        kept += sum(64 + len(m) for m in found.messages)
     total = sum(64 + size for _, size in sizes)
     assert kept >= min(total, MIB // 2)
 
@@ -106,17 +110,24 @@ def test_another_process_reads_while_this_one_writes_and_never_gets_torn_bytes()
                 writer.append(0, number, zlib.crc32(message).to_bytes(4, "little") + message, 0.0)
                 number += 1
             child.stdin.close()
-            read, torn, disordered = map(int, child.stdout.readline().split())
+            read, wrong, skipped = map(int, child.stdout.readline().split())
             assert child.wait(30) == 0
+            writer.close()
     finally:
         memory.close()
     assert read > 0
-    assert (torn, disordered) == (0, 0)
+    assert (wrong, skipped) == (0, 0)
 
 
-def test_memory_that_the_system_does_not_have_is_an_answer() -> None:
-    with pytest.raises(ConfigError, match=r"history.max_mib: the system gives no \d+ MiB of shared memory"):
+def test_memory_that_the_system_does_not_have_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, size: int) -> None:
+        raise OSError(errno.ENOMEM, "none left")
+
+    with pytest.raises(ConfigError, match=r"history\.max_mib must be \d+ at most, half of this computer's memory"):
         SharedMemory.make(2**62)
+    monkeypatch.setattr(shared_module, "_allot", refuse)
+    with pytest.raises(ConfigError, match=r"history\.max_mib: the system gives no 4 MiB of shared memory"):
+        SharedMemory.make(4 * MIB)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows maps it by a name of its own")

@@ -114,6 +114,8 @@ class Desk:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.client = "me"
+        self.endpoint = "tcp://127.0.0.1:9"
+        self.malformed = 0
         self.number = 0
         self.replies: deque[Reply] = deque()
 
@@ -124,6 +126,9 @@ class Desk:
             reply = self.engine.again(entries)
             self.replies.append(Reply({"id": self.number, **reply.head}, reply.frames))
         return self.number
+
+    def move(self, endpoint: str) -> None:
+        self.endpoint = self.moved_to = endpoint
 
     def receive(self, wait_ms: int) -> Reply | None:
         return self.replies.popleft() if self.replies else None
@@ -242,6 +247,51 @@ def test_the_position_does_not_run_ahead_of_what_was_returned() -> None:
         assert made.position == {"session": SESSION, "next_seq": made.position["next_seq"] | {"spikes": n + 1}}
     made.__exit__(None, None, None)
     made.undo()  # type: ignore[attr-defined]
+
+
+def test_a_saved_position_is_not_lost_before_an_engine_is_met() -> None:
+    saved = {"session": SESSION, "next_seq": {"spikes": 3, "notices": 0}}
+    made = Subscriber(position=saved)
+    assert made.position == saved
+    assert Subscriber().position == {"session": None, "next_seq": {}}
+
+
+def test_an_end_without_info_tells_what_the_saved_position_lacks() -> None:
+    engine = Engine()
+    for _ in range(5):
+        engine.spikes(arrives=False)
+    engine.end()
+    made = subscriber(engine, position={"session": SESSION, "next_seq": {"spikes": 2}})
+    batches = received(made)
+    assert (missed(batches, "spikes"), made.resumed) == ([2, 3, 4], True)
+
+
+def test_a_rare_message_that_was_lost_is_asked_for_with_the_others() -> None:
+    engine = Engine()
+    engine.info()
+    engine.spikes()
+    engine.notice(arrives=False)
+    engine.spikes(arrives=False)
+    engine.spikes()
+    made = subscriber(engine)
+    batches = [next_batch(made) for _ in range(4)]
+    assert (numbers(batches, "spikes"), numbers(batches, "notices")) == ([0, 1, 2], [0])
+    made.__exit__(None, None, None)
+    made.undo()  # type: ignore[attr-defined]
+
+
+def test_the_reply_socket_is_followed_to_its_new_address() -> None:
+    engine = Engine()
+    engine.info()
+    engine.spikes()
+    engine.send("info", {**wire_info(), "reply": {"endpoint": "tcp://127.0.0.1:10"}})
+    engine.end()
+    made = subscriber(engine)
+    desk = made.requester
+    next_batch(made)
+    moved = desk()
+    received(made)
+    assert moved.moved_to == "tcp://127.0.0.1:10"  # type: ignore[attr-defined]
 
 
 def test_a_history_that_does_not_answer_leaves_a_hole_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

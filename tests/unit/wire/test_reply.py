@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -165,14 +167,64 @@ def test_what_subscribers_missed_is_added_up_over_restarts() -> None:
         until(lambda: made.missed_by_subscribers == 8)
 
 
-def test_the_end_waits_for_who_holds_the_history_and_for_nobody_else() -> None:
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_end_waits_for_who_holds_the_history_also_when_the_process_dies(dies: bool) -> None:
     with service() as made, requester(made) as ask:
+        made.history.append(0, 0, b"the last", 0.0)
         ask.ask("hold", DEADLINE_S, client="a")
         until(lambda: made.status()["holding"] == 1)
+        closing = threading.Thread(target=made.close, args=(DEADLINE_S,))
+        closing.start()
+        if dies:
+            kill(made)
+            until(lambda: made.restarts == 1)
+        for _ in range(3):
+            ask.ask("hold", DEADLINE_S, client="a")
+            assert again(ask) == [b"the last"]
+        assert closing.is_alive()
         ask.ask("done", DEADLINE_S, client="a")
-        until(lambda: made.status()["holding"] == 0)
-        made.close(DEADLINE_S)
-        assert not made._threads[0].is_alive()  # noqa: SLF001
+        closing.join(DEADLINE_S)
+        assert not closing.is_alive()
+
+
+def test_the_end_waits_for_nobody_when_nobody_holds() -> None:
+    with service() as made, requester(made) as ask:
+        again(ask)
+        made.close(10 * DEADLINE_S)
+        assert made._process is not None  # noqa: SLF001
+        assert made._process.poll() is not None  # noqa: SLF001
+
+
+def test_a_process_that_cannot_be_started_again_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with service() as made, requester(made) as ask:
+        real, refused = reply_module.start_module, [2]
+
+        def refuse(*arguments: Any, **options: Any) -> Any:
+            refused[0] -= 1
+            if refused[0] >= 0:
+                raise OSError(errno.EAGAIN, "no more processes")
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(reply_module, "start_module", refuse)
+        kill(made)
+        until(lambda: made.restarts == 3 and made.status()["alive"])
+        assert "cannot be started" in made.trouble
+        assert again(ask) == []
+
+
+def test_a_request_of_very_many_frames_is_refused_and_harms_nothing() -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    hostile = context.socket(zmq.DEALER)
+    hostile.set(zmq.LINGER, 0)
+    try:
+        with service() as made, requester(made) as ask:
+            hostile.connect(made.endpoint)
+            hostile.send_multipart([b""] * 200_000)
+            until(lambda: made.status()["bad_requests"] == 1, lambda: again(ask))
+            assert made.restarts == 0
+    finally:
+        hostile.close()
+        context.term()
 
 
 def test_an_address_that_cannot_be_had_is_told() -> None:
