@@ -69,9 +69,11 @@ class CatchUp:
             then, self._then = self._then, None
             return [] if then is None else [then]
         reply = self._requester.receive(wait_ms)
-        now = time.monotonic()
-        if reply is not None and reply.head.get("id") in self._asked:
+        while reply is not None and reply.head.get("id") not in self._asked:
+            reply = self._requester.receive(0)  # that one answered a reminder
+        if reply is not None:
             return self._take(reply)
+        now = time.monotonic()
         if now - self._begun_s > GIVE_UP_S:
             return [self._pass_over()]
         if now - self._asked_s > AGAIN_S:

@@ -187,6 +187,8 @@ class ReplyService:
 
     def close(self, linger_s: float) -> None:
         """End the process once nobody holds the history any more, after `linger_s` at the latest."""
+        if self._closing.is_set():
+            return
         begun_s = time.monotonic()
         self._put(pack_map({"report": 1}))
         while time.monotonic() < begun_s + linger_s and self._is_needed(begun_s):

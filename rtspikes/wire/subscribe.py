@@ -185,8 +185,9 @@ class Subscriber:
             return
         if self._catch_up is not None and self._catch_up.active:
             connection.watch()
-            self._hopeless = connection.gone and self._catch_up.waiting_s > PATIENCE_S
-            self._recover(self._catch_up.give_up() if self._hopeless else self._catch_up.step(wait_ms))
+            found = self._catch_up.step(wait_ms)
+            self._hopeless = not found and connection.gone and self._catch_up.waiting_s > PATIENCE_S
+            self._recover(self._catch_up.give_up() if self._hopeless else found)
             return
         frames = connection.receive(wait_ms)
         if frames is None:
