@@ -42,6 +42,8 @@ MOST_EVENTS = 256
 AT_ONCE = 64
 """Connections looked at before the interpreter's lock is given to others: some 0.1 ms."""
 
+ALERT_S = 5.0
+
 TOGETHER = 8
 """All connections together may owe this many times what one may."""
 
@@ -84,7 +86,7 @@ class Guard:
         self._bound: list[tuple[int, object]] = []
         self._peers: dict[int, _Peer] = {}  # by libzmq's descriptor, in the order of arrival
         self._ungreeted: dict[int, _Peer] = {}
-        self._sampled_s = clock()
+        self._sampled_s = self._alert_until_s = clock()
         self._refused = self._cut_off = 0
         self._spare = Spare() if sys.platform != "win32" else None
         guarded.set(zmq.HANDSHAKE_IVL, round(HANDSHAKE_S * 1e3))
@@ -104,7 +106,12 @@ class Guard:
 
     @property
     def interval_s(self) -> float:
-        """How often to `sample`: more often where bytes are not counted, but must be caught waiting (ipc)."""
+        """How often to `sample`: more often where bytes are not counted, but must be caught waiting (ipc).
+
+        And for ALERT_S after somebody came or was cut off: a flood's first milliseconds count.
+        """
+        if self._clock() < self._alert_until_s:
+            return 0.002
         return 0.02 if all(isinstance(name, tuple) for _, name in self._bound) else 0.005
 
     def handle(self) -> None:
@@ -176,6 +183,7 @@ class Guard:
             if held is not None:
                 held.close()
             return
+        self._alert_until_s = self._clock() + ALERT_S
         self._peers[fd] = self._ungreeted[fd] = _Peer(held, self._clock())
         if len(self._ungreeted) > self._most_ungreeted or len(self._peers) > self._most_connections:
             self._end(next(iter(self._ungreeted)))
@@ -192,6 +200,7 @@ class Guard:
         )
 
     def _cut(self, fd: int) -> None:
+        self._alert_until_s = self._clock() + ALERT_S
         self._end(fd)
         self._cut_off += 1
 

@@ -41,15 +41,15 @@ MOST_CHANGES = 64
 
 _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
-LARGEST_UPSTREAM, LARGEST_HANDSHAKE = 256, 1024
+LARGEST_UPSTREAM, LARGEST_HANDSHAKE = 128, 1024
 """Bytes of a subscription, and of a step of CURVE's handshake; a peer that sends more is cut off."""
 
 LIMITS = Limits(burst_bytes=8 * 1024, bytes_per_s=256, most_connections=256, most_ungreeted=64)
 """A subscriber sends some 500 bytes, and then heartbeats at most. Each byte of a subscription costs libzmq a node of a
 tree, which it walks through in the sending thread when the subscriber goes: megabytes would keep spikes waiting."""
 
-UPSTREAM_WAITING, UPSTREAM_BUFFER = 2, 2048
-"""Subscriptions of a peer, and bytes of it, that wait to be taken in: a flood then comes slowly, and the guard sees it."""
+UPSTREAM_BUFFER = 2048
+"""Bytes of a peer that wait in the system to be taken in: a flood then comes slowly, and the guard sees it."""
 
 
 class Aborted(Exception):
@@ -103,7 +103,9 @@ class Publisher:
         socket.set(zmq.IPV6, int("[" in self.endpoint))
         socket.set(zmq.XPUB_NODROP, int(self._paced))
         socket.set(zmq.SNDHWM, self._settings.high_water_mark)
-        socket.set(zmq.RCVHWM, UPSTREAM_WAITING)
+        # No limit to subscriptions that wait but the guard's: with one, libzmq 4.3.5 aborts the process when a peer
+        # whose input it has stopped goes away (stream_engine_base.cpp: `!_io_error`).
+        socket.set(zmq.RCVHWM, 0)
         socket.set(zmq.RCVBUF, UPSTREAM_BUFFER)
         socket.set(zmq.SNDTIMEO, PATIENCE_MS)
         socket.set(zmq.MAXMSGSIZE, LARGEST_UPSTREAM if self._settings.keys is None else LARGEST_HANDSHAKE)

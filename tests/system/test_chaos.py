@@ -118,7 +118,7 @@ def is_whole(ids: NDArray[np.uint64], counts: dict[str, int]) -> bool:
 
 
 def check_well(folder: Path, stop_s: float, continue_s: float) -> None:
-    """The subscriber that is well misses nothing, and is not kept waiting."""
+    """Check that the subscriber that is well misses nothing, and is not kept waiting."""
     of_well = told(folder)
     counts, status = of_well["end"]["counts"], of_well["status"]
     rate = counts["spikes"] / status["signal_s"]
@@ -134,13 +134,13 @@ def check_well(folder: Path, stop_s: float, continue_s: float) -> None:
 
 
 def check_kept(folder: Path) -> None:
-    """The subscriber that was killed has every event exactly once."""
+    """Check that the subscriber that was killed has every event exactly once."""
     ids = np.fromfile(folder / "kept/ids", np.uint64)
     assert is_whole(ids, told(folder / "well")["end"]["counts"])
 
 
 def check_stopped(folder: Path) -> None:
-    """The subscriber that was stopped knows what it missed, and so does the engine."""
+    """Check that the one that was stopped knows what it missed, and so does the engine."""
     of_stopped = told(folder / "stopped")
     print(f"stopped: received {of_stopped['received']}, missed {of_stopped['missed']}")
     assert of_stopped["missed"].get("spikes", 0) > 0
@@ -151,7 +151,7 @@ def check_stopped(folder: Path) -> None:
 
 
 def check_memory(rss: list[int], before: int, largest_bytes: int) -> None:
-    """The engine keeps no more for a stopped subscriber than its high-water mark."""
+    """Check that the engine keeps no more for a stopped subscriber than its high-water mark."""
     growth, bound = max(rss[before:]) - rss[before - 1], 1000 * (largest_bytes + 4096)
     print(f"engine grew by {growth / 2**20:.1f} MiB; high-water mark × largest message {bound / 2**20:.1f} MiB")
     assert growth <= bound
