@@ -9,10 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import datapath, detector, latency, simulation, startup
+from bench import catchup, datapath, detector, latency, simulation, startup, wire
 from rtspikes.cli.doctor.command import machine
 
-BENCHES = {"detector": detector, "datapath": datapath, "latency": latency, "startup": startup, "simulation": simulation}
+BENCHES = {
+    "detector": detector,
+    "datapath": datapath,
+    "latency": latency,
+    "wire": wire,
+    "catchup": catchup,
+    "startup": startup,
+    "simulation": simulation,
+}
 HERE = Path(__file__).parent
 
 

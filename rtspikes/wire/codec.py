@@ -208,3 +208,15 @@ def _texts(fields: dict[str, Any], n: int) -> tuple[str, ...]:
     if len(texts) != n or not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts):
         raise WireError(f"marks: texts must be {n} strings of ≤ {MOST_TEXT} characters, got {reprlib.repr(texts)}")
     return tuple(texts)
+
+
+def fits(message: Message, info: dict[str, Any]) -> bool:
+    """Tell whether a message keeps to what its session's `info` says of channels and waveforms."""
+    n_channels, table = info["n_channels"], message.table
+    if message.waveforms is not None and message.waveforms.shape[1] != sum(info["snippet_samples"]):
+        return False
+    if message.kind == "thresholds" and table is not None:
+        return bool(0 <= message.fields["first_channel"] <= n_channels - len(table))
+    if table is not None and "channel" in (table.dtype.names or ()) and len(table):
+        return bool(table["channel"].max() < n_channels)
+    return True

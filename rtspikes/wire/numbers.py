@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from rtspikes.errors import ConfigError
 from rtspikes.wire.batch import Missed
 from rtspikes.wire.codec import INTERVAL_KINDS, KINDS, Message
 
@@ -93,3 +94,16 @@ def _numbers(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
         return {}
     return {k: n for k, n in value.items() if isinstance(n, int) and not isinstance(n, bool) and -1 <= n < 2**63}
+
+
+def checked_position(position: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a saved position, None when nothing had come yet; raise ConfigError when it is none."""
+    if position is None or (position.get("session", "") is None):
+        return None
+    numbers = position.get("next_seq")
+    if not isinstance(position.get("session"), str) or not isinstance(numbers, Mapping):
+        raise ConfigError(f"position must be what Subscriber.position returned, got {position!r:.200}")
+    for kind, number in numbers.items():
+        if kind not in KINDS or isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ConfigError(f"position: next_seq must hold numbers from 0 on by kind, got {number!r} for {kind!r}")
+    return {"session": position["session"], "next_seq": dict(numbers)}

@@ -14,11 +14,11 @@ from typing import Any, Self
 from rtspikes.errors import ConfigError, TransportError, VersionError, WireError, nearest
 from rtspikes.wire.batch import Batch, Missed, batch_of
 from rtspikes.wire.catchup import CatchUp
-from rtspikes.wire.codec import KINDS, Message, decode, topic
+from rtspikes.wire.codec import KINDS, Message, decode, fits, topic
 from rtspikes.wire.connection import Connection
 from rtspikes.wire.keys import ClientKey
 from rtspikes.wire.latest import Latest
-from rtspikes.wire.numbers import Hole, Numbers
+from rtspikes.wire.numbers import Hole, Numbers, checked_position
 from rtspikes.wire.requests import Requester, reply_address
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
 
@@ -76,7 +76,7 @@ class Subscriber:
         self._stream = stream
         self._lossless = lossless or position is not None
         self._from_start = tuple(from_start)
-        self._saved = _checked(position)
+        self._saved = checked_position(position)
         self._wants_latest = latest
         self._counts = counts
         self._key = ClientKey.load(Path(key)) if isinstance(key, str | Path) else key
@@ -208,7 +208,7 @@ class Subscriber:
         self._take(message)
 
     def _take(self, message: Message) -> None:
-        if self.info is not None and message.session == self._session and not _fits(message, self.info):
+        if self.info is not None and message.session == self._session and not fits(message, self.info):
             self._malformed += 1
             return
         if message.session != self._session:
@@ -336,31 +336,6 @@ class Subscriber:
         if requester is not None:
             count = self.missed_total - self._missed_before
             requester.send("missed", client=requester.client, count=count)
-
-
-def _checked(position: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a saved position, None when nothing had come yet; raise ConfigError when it is none."""
-    if position is None or (position.get("session", "") is None):
-        return None
-    numbers = position.get("next_seq")
-    if not isinstance(position.get("session"), str) or not isinstance(numbers, Mapping):
-        raise ConfigError(f"position must be what Subscriber.position returned, got {position!r:.200}")
-    for kind, number in numbers.items():
-        if kind not in KINDS or isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ConfigError(f"position: next_seq must hold numbers from 0 on by kind, got {number!r} for {kind!r}")
-    return {"session": position["session"], "next_seq": dict(numbers)}
-
-
-def _fits(message: Message, info: dict[str, Any]) -> bool:
-    """Tell whether a message keeps to what its session's `info` says of channels and waveforms."""
-    n_channels, table = info["n_channels"], message.table
-    if message.waveforms is not None and message.waveforms.shape[1] != sum(info["snippet_samples"]):
-        return False
-    if message.kind == "thresholds" and table is not None:
-        return bool(0 <= message.fields["first_channel"] <= n_channels - len(table))
-    if table is not None and "channel" in (table.dtype.names or ()) and len(table):
-        return bool(table["channel"].max() < n_channels)
-    return True
 
 
 def subscribe(
