@@ -77,7 +77,7 @@ class Guard:
 
         A peer may send burst_bytes at once and bytes_per_s on and on. Beyond most_connections, or most_ungreeted
         without a complete handshake, the oldest of the latter has to go: whoever means to talk has done so by then.
-        Sets the socket's HANDSHAKE_IVL and RCVBUF, and raises the process's soft limit of open files to FILES.
+        Sets the socket's HANDSHAKE_IVL, RCVBUF and LINGER, and raises the process's soft limit of open files to FILES.
         """
         self._burst, self._rate, self._clock = burst_bytes, bytes_per_s, clock
         self._most_connections = min(most_connections, allow_files(FILES) // 4)  # each takes two
@@ -91,6 +91,9 @@ class Guard:
         self._spare = Spare() if sys.platform != "win32" else None
         guarded.set(zmq.HANDSHAKE_IVL, round(HANDSHAKE_S * 1e3))
         guarded.set(zmq.RCVBUF, RECEIVE_BUFFER)
+        # What `close` is given counts for peers that are still there. For one that left just before, it is what was set
+        # at `bind`: with libzmq's own −1 the context then never ends, but waits for that peer to take its messages.
+        guarded.set(zmq.LINGER, 0)
         address = f"inproc://guard-{uuid.uuid4().hex}"
         guarded.monitor(address, EVENTS)
         self.socket: zmq.Socket[bytes] = guarded.context.socket(zmq.PAIR)

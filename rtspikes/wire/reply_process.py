@@ -63,7 +63,7 @@ class ReplyProcess:
         self._router.set(zmq.IPV6, int("[" in setup["endpoint"]))
         self._router.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
         self._router.set(zmq.SNDHWM, REPLIES_WAITING)
-        self._router.set(zmq.RCVHWM, IN_ONE_GO)
+        self._router.set(zmq.RCVHWM, 0)  # see the publisher's: with a limit a peer can make libzmq abort this process
         self._router.set(zmq.LINGER, 0)
         for option, value in KEEPALIVE.items():
             self._router.set(option, value)

@@ -75,8 +75,8 @@ def is_open(pair: tuple[socket.socket, socket.socket]) -> bool:
         return False
 
 
-def test_the_socket_gets_a_handshake_limit_and_a_small_buffer(told: Told) -> None:
-    assert told.options == {zmq.HANDSHAKE_IVL: 3000, zmq.RCVBUF: 65536}
+def test_the_socket_gets_a_handshake_limit_a_small_buffer_and_no_linger(told: Told) -> None:
+    assert told.options == {zmq.HANDSHAKE_IVL: 3000, zmq.RCVBUF: 65536, zmq.LINGER: 0}
 
 
 @CUT
