@@ -20,6 +20,10 @@ def _lsl_clock() -> float:
     return time.monotonic()
 
 
+MOST_PIECES = 1024
+"""Anchors that are kept: a source that learns its rate sets one a second."""
+
+
 class Clock(Protocol):
     """A clock that can be waited on; tests pass one that they move by hand."""
 
@@ -43,32 +47,50 @@ class LslClock:
 
 
 class SampleClock:
-    """Converts absolute sample indices to LSL seconds, one anchor per clock segment.
+    """Converts absolute sample indices to LSL seconds, and back, by the newest MOST_PIECES anchors.
 
-    Within a segment time = anchor time + (sample − anchor sample) / rate, so it is exact for files and simulations.
+    From an anchor on time = its time + (sample − its sample) / its rate, so it is exact for files and simulations.
+    Written by one thread; `times` and `sample` may be called by others.
     """
 
     def __init__(self, rate_hz: float) -> None:
         self.rate_hz = rate_hz
-        self.anchors: tuple[tuple[int, float], ...] = ()
-        """(sample, LSL seconds) pairs, ascending; replaced, never changed, so that another thread may read it."""
+        self._pieces = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0))  # replaced, never changed
 
-    def anchor(self, sample: int, time_s: float) -> None:
-        """Start a clock segment: `sample` happened at `time_s`. Anchors come in rising sample order."""
-        if self.anchors and sample <= self.anchors[-1][0]:
-            raise ValueError(f"clock anchors must rise, got sample {sample} after {self.anchors[-1][0]}")
-        self.anchors = (*self.anchors, (int(sample), float(time_s)))
+    def anchor(self, sample: int, time_s: float, rate_hz: float | None = None) -> None:
+        """Let `sample` have happened at `time_s`; from it on samples come at `rate_hz` (default: the nominal rate).
+
+        An anchor at the sample of the last one replaces it; ValueError for one before it.
+        """
+        samples, times, rates = self._pieces
+        if len(samples) and sample < samples[-1]:
+            raise ValueError(f"clock anchors must rise, got sample {sample} after {samples[-1]}")
+        kept = slice(
+            max(0, len(samples) + 1 - MOST_PIECES), len(samples) - bool(len(samples) and samples[-1] == sample)
+        )
+        self._pieces = (
+            np.append(samples[kept], np.int64(sample)),
+            np.append(times[kept], float(time_s)),
+            np.append(rates[kept], float(rate_hz or self.rate_hz)),
+        )
 
     def times(self, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the LSL seconds, float64, of absolute indices (n,); NaN before the first anchor is known."""
-        anchors = self.anchors
-        if not anchors:
+        starts, times, rates = self._pieces
+        if not len(starts):
             return np.full(np.shape(samples), np.nan)
-        starts = np.array([s for s, _ in anchors], np.int64)
-        seconds = np.array([t for _, t in anchors])
-        segment = np.maximum(np.searchsorted(starts, samples, side="right") - 1, 0)
-        return np.asarray(seconds[segment] + (samples - starts[segment]) / self.rate_hz)
+        piece = np.maximum(np.searchsorted(starts, samples, side="right") - 1, 0)
+        return np.asarray(times[piece] + (samples - starts[piece]) / rates[piece])
 
     def time(self, sample: int) -> float:
         """Return the LSL seconds of one absolute index."""
         return float(self.times(np.array([sample], np.int64))[0])
+
+    def sample(self, time_s: float) -> int | None:
+        """Return the absolute index nearest to an LSL time, by the newest anchor before it; None before any is known."""
+        starts, times, rates = self._pieces
+        if not len(starts):
+            return None
+        behind = np.flatnonzero(times <= time_s)
+        piece = int(behind[-1]) if len(behind) else 0
+        return round(int(starts[piece]) + (time_s - float(times[piece])) * float(rates[piece]))

@@ -311,14 +311,15 @@ class Engine:
     def _enter(self, pull: Pull, take: Callable[[int], None]) -> None:
         """Enter a pull into the ring hole by hole; `take(n)` says what becomes of its next n rows."""
         at = 0
-        for hole in (h for h in pull.holes if h.offset == 0):
-            self._ring.skip(hole.lost, hole.cause)
-        if pull.time_s is not None:
-            self._sample_clock.anchor(self._ring.next_sample, pull.time_s)
-        for hole in (h for h in pull.holes if h.offset):
-            take(hole.offset - at)
-            self._ring.skip(hole.lost, hole.cause)
-            at = hole.offset
+        for offset in sorted({*(h.offset for h in pull.holes), *(a.offset for a in pull.anchors)}):
+            take(offset - at)
+            at = offset
+            for hole in pull.holes:
+                if hole.offset == offset:
+                    self._ring.skip(hole.lost, hole.cause)
+            for anchor in pull.anchors:
+                if anchor.offset == offset:
+                    self._sample_clock.anchor(self._ring.next_sample, anchor.time_s, anchor.rate_hz)
         take(pull.n - at)
 
     def _discard(self, n: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -12,24 +13,57 @@ from rtspikes.types import GapCause, Samples, StreamInfo
 
 
 class Hole(NamedTuple):
-    """Samples missing inside a pull: `lost` of them just before row `offset` (offset = n: after the last row)."""
+    """Samples missing inside a pull: `lost` of them just before row `offset` (offset = n: after the last row).
+
+    How many were lost is known to ± `uncertain` samples.
+    """
 
     offset: int
     lost: int
     cause: GapCause = GapCause.SOURCE
+    uncertain: int = 0
+
+
+class Anchor(NamedTuple):
+    """Row `offset` of a pull happened at `time_s` (LSL clock), and the rows behind it follow at `rate_hz`.
+
+    Anchors of one clock segment follow each other without a jump. A new segment says `reset`.
+    """
+
+    offset: int
+    time_s: float
+    rate_hz: float
+    reset: bool = False
+
+
+class Remark(NamedTuple):
+    """Something that happened to the source at row `offset` and that a person should know: becomes a notice.
+
+    `amount` is the notice's `count`, `facts` are further entries of it: numbers, texts.
+    """
+
+    offset: int
+    cause: str
+    text: str
+    amount: int = 1
+    facts: Mapping[str, Any] = MappingProxyType({})
 
 
 class Pull(NamedTuple):
     """What one pull brought.
 
-    `n` rows were written to the start of the destination. `time_s` is the LSL time of the first of them where the
-    source starts a clock segment there (the first pull always does), else None.
+    `n` rows were written to the start of the destination. The first pull that brings rows has an anchor at row 0;
+    later ones come when the source's clock is known better, or begins a new segment. `ended`: this stream has ended.
+    With `another` the source goes on with another layout: from then on `info` and `first_sample` are its, and the
+    engine calls `start` again, once everything behind it is ready.
     """
 
     n: int
-    time_s: float | None = None
     holes: tuple[Hole, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     ended: bool = False
+    another: bool = False
 
 
 @runtime_checkable
@@ -56,7 +90,10 @@ class Source(Protocol):
         """Let samples come: readers are ready."""
 
     def pull(self, destination: Samples) -> Pull:
-        """Write what has arrived into `destination` (n, channels); wait 0.1 s at most when nothing has."""
+        """Write what has arrived into `destination` (n, channels); wait 0.1 s at most when nothing has.
+
+        Rows of `destination` behind the n returned may be written to.
+        """
 
     def cancel(self) -> None:
         """End a waiting pull at once (called from another thread)."""

@@ -8,6 +8,7 @@ from typing import Any
 from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError
 from rtspikes.meters import Percentiles
+from rtspikes.protocols import Anchor
 from rtspikes.sources.settings import SourceSettings
 
 LONGEST_WAIT_S = 0.1
@@ -25,6 +26,7 @@ class Pace:
         speed = settings.speed
         if speed != "max" and not 0 < speed < 1e6:
             raise ConfigError(f'source.speed must be "max" or a number > 0 and < 1e6, got {speed:g}')
+        self._rate_hz = rate_hz
         self._per_s = None if speed == "max" else rate_hz * speed
         self._chunk = max(1, round(settings.chunk_ms * 1e-3 * rate_hz))
         self._clock = clock
@@ -57,11 +59,11 @@ class Pace:
         self._lateness.add(now - deadline_s)
         return max(min(self._chunk, left), int((now - self._begun_s) * self._per_s) - self._done)
 
-    def advance(self, n: int) -> float | None:
-        """Count `n` samples as handed on or lost; return the LSL time of the first if they are the first of all."""
-        time_s = self._begun_s if self._done == 0 else None
+    def advance(self, n: int) -> tuple[Anchor, ...]:
+        """Count `n` samples as handed on or lost; return the anchor of the first if they are the first of all."""
+        first = self._done == 0
         self._done += n
-        return time_s
+        return (Anchor(0, self._begun_s, self._rate_hz),) if first and self._begun_s is not None else ()
 
     def status(self) -> dict[str, Any]:
         """Return, at a finite speed, how late (ms) chunks were handed on."""

@@ -64,7 +64,7 @@ class FileSource:
             return Pull(0)
         self._recording.read(self._position, destination[:n])
         self._position += n
-        return Pull(n, self._pace.advance(n))
+        return Pull(n, anchors=self._pace.advance(n))
 
     def status(self) -> dict[str, Any]:
         """Return the position (s in the file) and, at a finite speed, how late (ms) chunks were handed on."""

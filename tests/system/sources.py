@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.clock import LslClock
-from rtspikes.protocols import Hole, Pull
+from rtspikes.protocols import Anchor, Hole, Pull
 from rtspikes.types import Samples, StreamInfo
 
 
@@ -68,11 +68,12 @@ class ArraySource:
         destination[:n] = self._samples[self._at : self._at + n]
         inside = sorted(row for row in self._holes if self._at <= row < self._at + n)
         holes = tuple(Hole(row - self._at, self._holes[row]) for row in inside)
-        time_s = None
+        anchors: tuple[Anchor, ...] = ()
         if self._at == 0:
-            time_s = self.begun_s = LslClock().now()
+            self.begun_s = LslClock().now()
+            anchors = (Anchor(0, self.begun_s, self.info.rate_hz),)
         self._at += n
-        return Pull(n, time_s, holes, ended=self._at == len(self._samples))
+        return Pull(n, holes, anchors, ended=self._at == len(self._samples))
 
     def status(self) -> dict[str, Any]:
         """Return nothing of interest."""

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from rtspikes.clock import LslClock, SampleClock
+from rtspikes.clock import MOST_PIECES, LslClock, SampleClock
 
 
 def test_times_are_nan_before_the_first_anchor() -> None:
@@ -31,13 +31,44 @@ def test_each_segment_counts_from_its_own_anchor() -> None:
     np.testing.assert_allclose(got, [1000.0, 1001.99, 5.0, 5.99, 80.0, 81.0], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("sample", [10, 9])
-def test_an_anchor_that_does_not_rise_is_refused_and_changes_nothing(sample: int) -> None:
+def test_an_anchor_before_the_last_is_refused_and_changes_nothing() -> None:
     clock = SampleClock(100.0)
     clock.anchor(10, 1.0)
-    with pytest.raises(ValueError, match=f"must rise, got sample {sample} after 10"):
-        clock.anchor(sample, 2.0)
-    assert clock.anchors == ((10, 1.0),)
+    with pytest.raises(ValueError, match="must rise, got sample 9 after 10"):
+        clock.anchor(9, 2.0)
+    assert clock.time(10) == 1.0
+
+
+def test_an_anchor_at_the_sample_of_the_last_replaces_it() -> None:
+    clock = SampleClock(100.0)
+    clock.anchor(0, 0.0)
+    clock.anchor(10, 1.0)
+    clock.anchor(10, 2.0)
+    assert clock.times(np.array([5, 10, 20])).tolist() == [0.05, 2.0, 2.1]
+
+
+def test_each_anchor_may_have_a_rate_of_its_own() -> None:
+    clock = SampleClock(100.0)
+    clock.anchor(0, 0.0, 200.0)
+    clock.anchor(200, 1.0)
+    assert clock.times(np.array([100, 200, 300])).tolist() == [0.5, 1.0, 2.0]
+
+
+def test_an_lsl_time_becomes_the_nearest_sample_of_its_segment() -> None:
+    clock = SampleClock(100.0)
+    assert clock.sample(0.5) is None
+    clock.anchor(0, 10.0)
+    clock.anchor(300, 25.0, 50.0)
+    assert [clock.sample(t) for t in (9.9, 10.0, 11.004, 11.006, 25.0, 26.0)] == [-10, 0, 100, 101, 300, 350]
+
+
+def test_only_the_newest_anchors_are_kept() -> None:
+    clock = SampleClock(100.0)
+    for i in range(3 * MOST_PIECES):
+        clock.anchor(100 * i, 2.0 * i, 50.0)
+    newest = 3 * MOST_PIECES - 1
+    assert clock.time(100 * newest) == 2.0 * newest
+    assert clock.time(100 * (newest - MOST_PIECES + 2)) == 2.0 * (newest - MOST_PIECES + 2)
 
 
 def test_large_indices_keep_their_exact_sample() -> None:

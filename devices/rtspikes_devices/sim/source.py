@@ -98,7 +98,7 @@ class SimSource:
             return Pull(0)
         self._signal.make(destination[:n])
         self._position += n
-        return Pull(n, self._pace.advance(n))
+        return Pull(n, anchors=self._pace.advance(n))
 
     def _lose(self, n: int) -> Pull:
         self._signal.skip(n)

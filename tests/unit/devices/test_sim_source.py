@@ -83,7 +83,7 @@ def test_each_chunk_is_due_when_its_last_sample_is() -> None:
 
 def test_the_first_pull_alone_tells_the_time_of_the_first_sample() -> None:
     paced = Paced()
-    assert [paced.pull().time_s for _ in range(3)] == [BEGUN_S, None, None]
+    assert [[a.time_s for a in paced.pull().anchors] for _ in range(3)] == [[BEGUN_S], [], []]
 
 
 def test_a_late_pull_catches_up_with_all_that_is_due() -> None:
