@@ -87,7 +87,7 @@ class SampleClock:
         return float(self.times(np.array([sample], np.int64))[0])
 
     def sample(self, time_s: float) -> int | None:
-        """Return the absolute index nearest to an LSL time, by the newest anchor before it; None before any is known."""
+        """Return the absolute index nearest to an LSL time, by the newest anchor before it; None without one."""
         starts, times, rates = self._pieces
         if not len(starts):
             return None

@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+os.environ["LSLAPICFG"] = str(Path(__file__).with_name("lsl.cfg"))  # before liblsl is loaded, here and in children
+
 hypothesis.settings.register_profile("rtspikes", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("rtspikes")
 
