@@ -56,8 +56,9 @@ class Commands:
         clock: Clock,
         received: Callable[[], int],
         stop: Callable[[], None],
+        session: str = "",
     ) -> None:
-        """received: the newest absolute sample that came in. stop: ends the run as Ctrl-C does."""
+        """received: the newest absolute sample that came in. stop: ends the run as Ctrl-C does. session: its name."""
         self._service = service
         self._detector = detector
         self._announcer = announcer
@@ -66,6 +67,7 @@ class Commands:
         self._clock = clock
         self._received = received
         self._stop = stop
+        self._session = session
         self._lead = max(1, round(LEAD_S * info.rate_hz))
         self._scheduled: list[int] = []
         self.done = self.refused = 0
@@ -89,7 +91,12 @@ class Commands:
     def _outcome(self, command: Command) -> dict[str, Any]:
         """Return the head of the answer to a command, once it is done or refused."""
         try:
-            outcome = self._carry_out(dict(command.entries), command.by)
+            entries = dict(command.entries)
+            if entries.pop("session", self._session) != self._session:
+                self.refused += 1
+                text = f"this engine's session is {self._session}"
+                return {"ok": False, "error": "unknown_session", "text": text, "session": self._session}
+            outcome = self._carry_out(entries, command.by)
         except ConfigError as error:
             self.refused += 1
             return {"ok": False, "error": "too_late" if isinstance(error, TooLate) else "refused", "text": str(error)}

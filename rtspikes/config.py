@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rtspikes.detect.settings import ChannelRule, DetectSettings
 from rtspikes.errors import ConfigError, DataError, nearest, reason
 from rtspikes.rules import refusal
-from rtspikes.sources.settings import SourceSettings
+from rtspikes.sources.settings import MarkerSettings, SourceSettings
 from rtspikes.types import StreamInfo
 from rtspikes.wire.settings import HistorySettings, PublishSettings, ReplySettings
 
@@ -31,10 +31,15 @@ class RingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_mib: Annotated[float, Meta(gt=0, description="size (MiB) that the ring never exceeds")] = 1024.0
 
 
+REPEATED: dict[str, type[Struct]] = {"channels": ChannelRule, "markers": MarkerSettings}
+"""Settings that are arrays of tables."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a run."""
 
     source: SourceSettings = SourceSettings()
+    markers: Annotated[tuple[MarkerSettings, ...], Meta(description="streams of markers beside the signal")] = ()
     detect: DetectSettings = DetectSettings()
     channels: Annotated[tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")] = ()
     ring: RingSettings = RingSettings()
@@ -139,8 +144,8 @@ def documented_keys(of: type = Config, prefix: str = "") -> Iterator[tuple[str, 
         key = f"{prefix}{field.name}"
         if isinstance(inner, type) and issubclass(inner, Struct):
             yield from documented_keys(inner, key + ".")
-        elif key == "channels":
-            yield from documented_keys(ChannelRule, "channels[].")
+        elif key in REPEATED:
+            yield from documented_keys(REPEATED[key], f"{key}[].")
         else:
             required = field.default in (msgspec.NODEFAULT, msgspec.UNSET)
             yield key, "" if required else _toml(field.default), description
@@ -155,6 +160,7 @@ def settings_document() -> str:
 
 The keys of a configuration file (TOML), and of `--set KEY=VALUE`. Generated: `python -m rtspikes.config`.
 `channels[].…` are keys of `[[channels]]` tables, which need `select`; what they leave out stays as in `[detect]`.
+Each `[[markers]]` table names a stream whose markers become marks; their `line` is the table's place, from 1.
 
 | key | default | meaning and unit |
 |---|---|---|
@@ -207,9 +213,9 @@ def _unknown_keys(tree: Any, of: type, prefix: str) -> Iterator[tuple[str, list[
         inner, _ = _unwrap(hints[key])
         if isinstance(inner, type) and issubclass(inner, Struct):
             yield from _unknown_keys(value, inner, f"{prefix}{key}.")
-        elif prefix + key == "channels" and isinstance(value, list):
-            for rule in value:
-                yield from _unknown_keys(rule, ChannelRule, "channels.")
+        elif prefix + key in REPEATED and isinstance(value, list):
+            for table in value:
+                yield from _unknown_keys(table, REPEATED[key], f"{key}.")
 
 
 def _numbers(tree: Any, key: str) -> Iterator[tuple[str, float]]:

@@ -27,7 +27,8 @@ class Hole(NamedTuple):
 class Anchor(NamedTuple):
     """Row `offset` of a pull happened at `time_s` (LSL clock), and the rows behind it follow at `rate_hz`.
 
-    Anchors of one clock segment follow each other without a jump. A new segment says `reset`.
+    Anchors of one clock segment follow each other without a jump. A new segment says `reset`. An offset below 0 means
+    the sample so many before row 0: its time is known better now.
     """
 
     offset: int

@@ -23,12 +23,13 @@ from rtspikes.types import GapCause, Samples
 
 
 class Segment(NamedTuple):
-    """Slots from `slot` on hold the absolute samples from `sample` on; `lost` samples are missing before them."""
+    """Slots from `slot` on hold the absolute samples from `sample` on; `lost` ± `uncertain` are missing before them."""
 
     slot: int
     sample: int
     lost: int
     cause: GapCause | None
+    uncertain: int = 0
 
 
 class Block(NamedTuple):
@@ -79,18 +80,19 @@ class Ring:
             raise ValueError(f"commit must stay within the {self.reserved - self.written} reserved rows, got {n}")
         self.written += n
 
-    def skip(self, lost: int, cause: GapCause) -> None:
-        """Tell that `lost` samples are missing before the next one; 0 marks a seam."""
+    def skip(self, lost: int, cause: GapCause, uncertain: int = 0) -> None:
+        """Tell that `lost` samples, known to ± `uncertain`, are missing before the next one; 0 marks a seam."""
         table = self.segments
         same = [i for i, s in enumerate(table) if s.slot == self.written and s.cause == cause and s.lost]
         if same and lost:  # no sample lies between: grow the entry, and move those behind it
             at = same[-1]
-            grown = table[at]._replace(sample=table[at].sample + lost, lost=table[at].lost + lost)
+            old = table[at]
+            grown = Segment(old.slot, old.sample + lost, old.lost + lost, cause, old.uncertain + uncertain)
             later = (s._replace(sample=s.sample + lost) for s in table[at + 1 :])
             self.segments = (*table[:at], grown, *later)
             return
         kept = self._table_from(min(self.leased, self.written - self.capacity))
-        self.segments = (*kept, Segment(self.written, self.next_sample + lost, lost, cause))
+        self.segments = (*kept, Segment(self.written, self.next_sample + lost, lost, cause, uncertain))
 
     def _table_from(self, slot: int) -> tuple[Segment, ...]:
         """Return the table without the segments that ended before `slot`."""

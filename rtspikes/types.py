@@ -57,6 +57,7 @@ GAP_DTYPE = np.dtype(
         ("lost", "<i8"),  # samples missing, on every channel; 0 for a seam
         ("time", "<f8"),  # LSL clock, s, of `sample`
         ("cause", "<u4"),  # GapCause
+        ("uncertain", "<u4"),  # `lost` is known to ± so many samples
     ]
 )
 
@@ -103,6 +104,13 @@ class GapCause(IntEnum):
     SOURCE = 1  # the source said so
     OVERRUN = 2  # the ring was full: detection was slower than the live source
     SEAM = 3  # a file's end joined to its start by --loop; nothing is missing
+    PAUSE = 4  # the source fell silent and went on
+    RECONNECT = 5  # the source was lost and found again
+    BUFFER = 6  # the queue of this computer before the ring was overrun
+
+
+OVERRUNS = (GapCause.OVERRUN, GapCause.BUFFER)
+"""Causes that lie on this computer; what any other takes was lost by the source."""
 
 
 ChannelKind = Literal["electrode", "reference", "ground", "aux", "trigger", "unconnected"]

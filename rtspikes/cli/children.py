@@ -13,7 +13,7 @@ from rtspikes.errors import DataError, TransportError
 from rtspikes.processes import start_module
 
 READY = "logging"
-"""What a child logger prints once it is ready."""
+"""What a child logger prints, before the path, once a log is there."""
 
 PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
@@ -46,6 +46,8 @@ class LogChild:
         self._told = False
         self._last_words = ""
         self._ready = threading.Event()
+        self.paths: list[str] = []
+        """The logs that it has begun: one for each session of the run."""
         self._readers = [
             threading.Thread(target=target, name=f"rtspikes-log-child-{target.__name__}", daemon=True)
             for target in (self._read_ready, self._read_errors)
@@ -57,7 +59,9 @@ class LogChild:
         """Take in what the logger prints until it ends (in a thread of its own)."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.strip() == READY:
+            word, _, path = line.rstrip("\n").partition(" ")
+            if word == READY:
+                self.paths.append(path)
                 self._ready.set()
 
     def _read_errors(self) -> None:

@@ -167,7 +167,7 @@ def _differences(session: Session, config: Config, info: StreamInfo) -> Iterator
         yield "its source was live, whose sample 0 need not be this one's"
     if first != its["first_sample"]:
         yield f"it began at {its['first_sample'] / rate:g} s, this does at {first / rate:g} s"
-    again = {GapCause.SOURCE} if info.uri == its["source"]["uri"] else set()
+    again = {GapCause.SOURCE} if info.uri == its["source"]["uri"] and not info.uri.startswith("lsl:") else set()
     if config.source.loop:
         again.add(GapCause.SEAM)
     gaps = session.gaps[~np.isin(session.gaps["cause"], [int(cause) for cause in again])]

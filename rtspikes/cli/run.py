@@ -151,7 +151,7 @@ def _run(
     finally:
         if child is not None:
             child.kill()
-    _summary(engine, log_path)
+    _summary(engine, [] if child is None else child.paths)
     return logged
 
 
@@ -168,8 +168,12 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
     engine.release()
     begun_s = time.monotonic()
     stalled = False
+    part = engine.part
     with Progress(engine.info, config.source) as progress:
         while not engine.wait(LOOK_S):
+            if part != engine.part:
+                part, info = engine.part, engine.info
+                click.echo(f"session {part}: {info.n_channels} channels at {info.rate_hz:g} Hz", err=True)
             progress.show(engine.status)
             if child is not None:
                 child.tell_if_dead()
@@ -203,20 +207,21 @@ def _signals(engine: Engine) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _summary(engine: Engine, log_path: Path | None) -> None:
-    status = engine.status
-    counts = status.get("counts", {})
+def _summary(engine: Engine, logs: Sequence[str]) -> None:
+    totals = engine.totals
+    counts = totals["counts"]
+    of = f"{engine.info.n_channels} channels" if engine.part == 1 else f"{engine.part} sessions"
     parts = [
-        f"{counts.get('spikes', 0)} spikes in {status.get('signal_s', 0):g} s of {engine.info.n_channels} channels",
-        f"{samples_lost(status)} samples lost",
+        f"{counts.get('spikes', 0)} spikes in {totals['signal_s']:g} s of {of}",
+        f"{samples_lost(totals)} samples lost",
     ]
     if n := counts.get("rejected"):
         parts.append(f"{n} event{'s' * (n != 1)} rejected")
-    if status.get("bad_samples"):
-        parts.append(f"{status['bad_samples']} bad samples held")
-    for n, what in ((counts.get("marks"), "mark"), (status.get("commands", {}).get("done"), "control request")):
+    if n := totals["bad_samples"]:
+        parts.append(f"{n} bad samples held")
+    for n, what in ((counts.get("marks"), "mark"), (totals["commands_done"], "control request")):
         if n:
             parts.append(f"{n} {what}{'s' * (n != 1)}")
-    if log_path is not None:
-        parts.append(f"log: {log_path}")
+    if logs:
+        parts.append(f"log: {', '.join(logs)}")
     click.echo("; ".join(parts))

@@ -19,6 +19,7 @@ from rtspikes.sources.formats import open_recording
 from rtspikes.subscribers.log.export import FORMATS, export_session
 from rtspikes.subscribers.log.layout import SESSION_FILE
 from rtspikes.subscribers.log.reader import Session, read_session
+from rtspikes.subscribers.log.record import LAYOUT_CHANGED
 from rtspikes.subscribers.plain import plain
 from rtspikes.subscribers.score import score_session
 
@@ -95,7 +96,7 @@ def whole(session: Path) -> Iterator[None]:
 
 def _warnings(log: Session) -> list[str]:
     found = []
-    if log.ended not in ("end", "stopped"):
+    if log.ended not in ("end", "stopped", LAYOUT_CHANGED):
         state = {"open": "is still being written, or was cut off"}.get(log.ended, f"ended because the {log.ended}")
         found.append(f"this log {state}; it is complete up to sample {log.to_sample}")
     if log.missed:
@@ -116,6 +117,7 @@ def _session_facts(log: Session) -> dict[str, Any]:
         "source": log.info["source"]["uri"],
         "recorded": log.facts["clocks"][0]["utc"],
         "ended": log.ended,
+        "part": log.facts.get("part", 1),
         "length_s": (log.to_sample - log.info["first_sample"]) / rate,
         "channels": log.info["n_channels"],
         "sampling_rate_hz": rate,

@@ -19,7 +19,8 @@ from rtspikes.clock import LslClock
 from rtspikes.errors import ConfigError
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.listen import lines, truth_lines
-from rtspikes.subscribers.log.writer import LOGGED_KINDS, check_free, record_session, session_path
+from rtspikes.subscribers.log.record import record_session
+from rtspikes.subscribers.log.writer import LOGGED_KINDS, LogWriter, check_free, session_path
 from rtspikes.subscribers.score import SCORED_KINDS, Scorer
 from rtspikes.wire.codec import KINDS
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
@@ -66,11 +67,15 @@ def listen(
                 if subscriber.malformed > malformed:
                     malformed = subscriber.malformed
                     click.echo(f"rtspikes: {malformed} messages were not of the protocol and were left out", err=True)
+                if batch.session != session:
+                    if session:
+                        click.echo(_another_session(subscriber.info or {}), err=True)
+                    session, scorer = batch.session, None
                 for missed in batch.missed:
                     click.echo(f"rtspikes: missed {missed.count} {missed.kind} messages", err=True)
                 info = subscriber.info or {}
-                if truth and (scorer is None or session != batch.session):
-                    scorer, session = _scorer(info), batch.session
+                if truth and scorer is None:
+                    scorer = _scorer(info)
                 text = list(lines(batch, info, as_json)) if batch.kind in printed else []
                 if scorer is not None:
                     text += truth_lines(*scorer.add(batch), info, as_json)
@@ -91,6 +96,14 @@ def listen(
         )
 
 
+def _another_session(info: dict[str, Any]) -> str:
+    """Return what a person must know when samples begin anew."""
+    return (
+        f"rtspikes: another session: {info.get('n_channels')} channels at {info.get('rate_hz')} Hz; "
+        f"samples, and times of spikes, count from its start"
+    )
+
+
 def _scorer(info: dict[str, Any]) -> Scorer:
     uri = info["source"]["uri"]
     if (truth := find_truth(uri)) is None:
@@ -109,7 +122,8 @@ def log(endpoint: str, path: Path, key_file: Path | None, timeout: float | None,
     """Record a running engine's session until it ends.
 
     What did not arrive is asked for again, as far back as the engine keeps it (history.seconds, history.max_mib).
-    The session's folder is PATH.rtspikes; an existing one is never overwritten.
+    The session's folder is PATH.rtspikes; an existing one is never overwritten. When the stream's layout changes, a new
+    session begins, and a folder of its own: PATH-2.rtspikes and so on.
     """
     stopped = False
 
@@ -134,12 +148,18 @@ def log(endpoint: str, path: Path, key_file: Path | None, timeout: float | None,
         ) as subscriber,
         nullcontext() if child else waiting_is_said(endpoint, subscriber),
     ):
-        writer = record_session(
-            subscriber, folder, LslClock(), lambda: stopped, lambda: click.echo(READY) if child else None
-        )
+        logs = record_session(subscriber, folder, LslClock(), lambda: stopped, _tell_parent if child else _tell_part)
     if not child:
-        click.echo(
-            "no session was met; nothing was logged"
-            if writer is None
-            else f"{writer.spikes} spikes logged, {writer.missed} messages missed: {folder}"
-        )
+        for log in logs:
+            click.echo(f"{log.spikes} spikes logged, {log.missed} messages missed: {log.path}")
+        if not logs:
+            click.echo("no session was met; nothing was logged")
+
+
+def _tell_parent(log: LogWriter) -> None:
+    click.echo(f"{READY} {log.path}")
+
+
+def _tell_part(log: LogWriter) -> None:
+    if log.part > 1:
+        click.echo(f"rtspikes: the stream has another layout; its new session is logged in {log.path}", err=True)

@@ -19,8 +19,9 @@ LEAST_PYLSL = (1, 18)
 QUIET = "level = -3"
 """liblsl's log level that says nothing but what ends the program."""
 
-RESERVE = "InletBufferReserveMs = 500"
-"""liblsl allots memory for so much signal at the start of an inlet; by default 5 s, 0.8 GB of 4096 channels."""
+RESERVE = "InletBufferReserveMs = 500\nOutletBufferReserveMs = 100"
+"""liblsl allots memory for so much signal at the start of an inlet and of an outlet; by default 5 s, 0.8 GB of 4096
+channels, which takes a second and costs processor time for good."""
 
 _VERBOSE = [False]
 

@@ -29,7 +29,14 @@ def _open_file(address: str, settings: SourceSettings, clock: Clock) -> Source:
     return FileSource(open_recording(Path(address), settings.uv_per_unit), settings, clock)
 
 
-SCHEMES: dict[str, Opener] = {"file": _open_file}
+def _open_lsl(address: str, settings: SourceSettings, clock: Clock) -> Source:
+    """Take a stream of the Lab Streaming Layer: lsl:NAME, or lsl:type=Ephys&hostname=rig."""
+    from rtspikes.sources.lsl.source import LslSource
+
+    return LslSource(address, settings, clock)
+
+
+SCHEMES: dict[str, Opener] = {"file": _open_file, "lsl": _open_lsl}
 
 
 def known_schemes() -> dict[str, Callable[[], Opener]]:

@@ -24,7 +24,10 @@ ACTIVE_PER_S = 5 / 60
 
 
 class Watch:
-    """Takes an engine's batches in order. `now_s` is the LSL clock when a batch was received."""
+    """Takes the batches of one session in order; another one needs another Watch.
+
+    `now_s` is the LSL clock when a batch was received.
+    """
 
     def __init__(self, info: dict[str, Any]) -> None:
         self.info = info

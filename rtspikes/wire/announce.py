@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rtspikes.clock import Clock, SampleClock
 from rtspikes.detect.events import Events, ThresholdUpdate
 from rtspikes.meters import Percentiles
-from rtspikes.types import CROSSING_DTYPE, SPIKE_DTYPE, GapCause, StreamInfo
+from rtspikes.types import CROSSING_DTYPE, OVERRUNS, SPIKE_DTYPE, GapCause, StreamInfo
 from rtspikes.wire.messages import event_messages, gap_table, mark_messages, table_messages, threshold_messages
 from rtspikes.wire.publish import Publisher
 
@@ -74,11 +74,11 @@ class Announcer:
         """When the next tick is due, on the clock (s)."""
         return min(self._told_s.values()) + self._tick_s
 
-    def gap(self, first: int, lost: int, cause: GapCause) -> None:
-        """Say that `lost` samples from absolute index `first` on are missing."""
+    def gap(self, first: int, lost: int, cause: GapCause, uncertain: int = 0) -> None:
+        """Say that `lost` samples (± `uncertain`) from absolute index `first` on are missing."""
         self._counts["gaps"] += 1
-        self._counts["lost_overrun" if cause is GapCause.OVERRUN else "lost_source"] += lost
-        for fields in table_messages(gap_table(first, lost, self._sample_clock.time(first), cause)):
+        self._counts["lost_overrun" if cause in OVERRUNS else "lost_source"] += lost
+        for fields in table_messages(gap_table(first, lost, self._sample_clock.time(first), cause, uncertain)):
             self._send("gaps", fields)
 
     def events(self, events: Events, acquired_s: float, detected_s: float) -> None:
@@ -174,8 +174,11 @@ class Announcer:
         for fields in mark_messages(table, texts):
             self._send("marks", fields)
 
-    def end(self, reason: str, to_sample: int, state: dict[str, Any]) -> None:
-        """Say what is left: how far it went, the last state, and `end` with the last number of each kind."""
+    def end(self, reason: str, to_sample: int, state: dict[str, Any], next_session: str | None = None) -> None:
+        """Say what is left: how far it went, the last state, and `end` with the last number of each kind.
+
+        next_session: the one that follows at once.
+        """
         now = self._clock.now()
         self._reached = dict.fromkeys(self._reached, to_sample)
         for kind in self._reached:
@@ -189,6 +192,7 @@ class Announcer:
                 "counts": dict(self._counts),
                 "took_s": now - self._begun_s,
                 "last_seq": self._publisher.last_seqs(),
+                **({} if next_session is None else {"next_session": next_session}),
             },
         )
 

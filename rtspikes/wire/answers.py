@@ -14,7 +14,7 @@ from typing import Any
 import msgpack
 
 from rtspikes.errors import WireError
-from rtspikes.wire.history import HistoryReader
+from rtspikes.wire.history import MOST_SESSIONS, HistoryReader
 from rtspikes.wire.unpack import unpack_map
 
 VERSION = 1
@@ -69,18 +69,16 @@ class Answers:
 
     def __init__(
         self,
-        session: str,
         topics: Sequence[str],
         history: HistoryReader,
         to_engine: Callable[[dict[str, Any]], None],
     ) -> None:
         """topics: by their number in the history, "" where none is. to_engine: takes maps for the engine."""
-        self._session = session
         self._topics = {topic: number for number, topic in enumerate(topics) if topic}
         self._status = next((n for topic, n in self._topics.items() if topic.startswith("status/")), None)
         self._history = history
         self._to_engine = to_engine
-        self.info = b""
+        self._infos: dict[str, bytes] = {}
         self.clients: dict[str, Client] = {}
         self.requests = self.bad = 0
         self._waiting: dict[int, tuple[Route, Any, float]] = {}
@@ -116,7 +114,7 @@ class Answers:
             case "again":
                 head, frames = self._again(request)
             case "info":
-                head, frames = self._info_part(_count(request, "offset", 0))
+                head, frames = self._info_part(request)
             case "status":
                 last = None if self._status is None else self._history.last(self._status)
                 head, frames = {}, [] if last is None else [last]
@@ -134,21 +132,39 @@ class Answers:
         return [msgpack.packb({"v": VERSION, "id": asked, "ok": True, **head, "n": len(frames)}), *frames]
 
     def _again(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        if request.get("session") != self._session:
-            raise Refusal("unknown_session", f"this engine's session is {self._session}", session=self._session)
+        session = request.get("session")
+        ordinal = self._history.find(session) if isinstance(session, str) else None
+        if ordinal is None:
+            raise self._unknown_session()
         topic = request.get("topic")
         kind = self._topics.get(topic) if isinstance(topic, str) else None
         if kind is None:
             raise Refusal("unknown_topic", f"topic must be one of {', '.join(self._topics)}, got {topic!r:.80}")
         first = _count(request, "from_seq")
         stop = None if request.get("to_seq") is None else _count(request, "to_seq")
-        found = self._history.read(kind, first, stop, REPLY_BYTES)
+        found = self._history.read(kind, first, stop, REPLY_BYTES, ordinal)
         numbers = {"first_seq": found.first, "oldest_seq": found.oldest, "next_seq": found.newest}
-        return {"session": self._session, "topic": topic, **numbers}, found.messages
+        return {"session": session, "topic": topic, **numbers}, found.messages
 
-    def _info_part(self, offset: int) -> tuple[dict[str, Any], list[bytes]]:
-        part = self.info[offset : offset + INFO_PART]
-        return {"size": len(self.info), "offset": offset}, [part]
+    def set_info(self, session: str, info: bytes) -> None:
+        """Keep the `info` map of a session, with those of the sessions before it."""
+        self._infos.pop(session, None)
+        self._infos[session] = info
+        while len(self._infos) > MOST_SESSIONS:
+            del self._infos[next(iter(self._infos))]
+
+    def _info_part(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        offset, session = _count(request, "offset", 0), request.get("session")
+        if session is None:
+            session = next(reversed(self._infos), "")
+        if not isinstance(session, str) or (session and session not in self._infos):
+            raise self._unknown_session()
+        info = self._infos.get(session, b"")
+        return {"size": len(info), "offset": offset}, [info[offset : offset + INFO_PART]]
+
+    def _unknown_session(self) -> Refusal:
+        current = self._history.session
+        return Refusal("unknown_session", f"this engine's session is {current}", session=current)
 
     def _heard(self, what: str, request: dict[str, Any], now: float) -> None:
         """Note what a subscriber says of itself; with too many, the one that was not heard for longest is forgotten."""

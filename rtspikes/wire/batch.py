@@ -16,7 +16,8 @@ from rtspikes.wire.codec import INTERVAL_KINDS, Message
 class Missed:
     """`count` messages of one kind, from number `first_seq` on, that this subscriber did not get.
 
-    For `spikes` and `crossings`, events with a trigger in [from_sample, to_sample) may be among them.
+    For `spikes` and `crossings`, events with a trigger in [from_sample, to_sample) may be among them. Of kind `end`:
+    so many sessions before this one ended, or went by, without their `end` having come.
     """
 
     kind: str

@@ -41,11 +41,12 @@ class InForce(NamedTuple):
 
 
 class Control:
-    """Controls one engine run; a context manager; belongs to one thread.
+    """Controls one session of an engine; a context manager; belongs to one thread.
 
     Every method asks, and returns once the engine has answered. Changes of detection are in force from a sample that
     is still to come, or from `at_sample`, an absolute one. Raises RequestError when the engine refuses (its `code` is
-    PROTOCOL.md's: refused, too_late, forbidden …), TransportError when the engine has ended or does not answer.
+    PROTOCOL.md's: refused, too_late, forbidden …), TransportError when the engine has ended or does not answer, and its
+    subclass EngineVanished once another session has begun: what was known of channels and samples no longer holds.
     """
 
     def __init__(
@@ -141,9 +142,9 @@ class Control:
             deadline_s = time.monotonic() + (
                 ANSWER_S if isinstance(error, RequestError) and error.code == "ended" else 0
             )
-            while self._subscriber.end is None and time.monotonic() < deadline_s:
+            while not self._subscriber.ended and time.monotonic() < deadline_s:
                 self._subscriber.get(LOOK_MS * 1e-3)
-            if self._subscriber.end is None:
+            if not self._subscriber.ended or self._subscriber.end is None:
                 raise
             return _in_force("end", self._subscriber.end.get("to_sample"), None)
 
@@ -192,20 +193,32 @@ class Control:
     def _ask(self, request: str, *, repeat: bool = True, **entries: Any) -> Reply:
         """Return the engine's reply; ask again meanwhile if `repeat`."""
         self._look()
+        if request == "control":
+            entries["session"] = self.info["session"]
         try:
             return self._subscriber.requester().ask(request, ANSWER_S, repeat, self._look, **entries)
+        except RequestError as error:
+            if error.code == "unknown_session":
+                raise self._changed() from None
+            raise
         except (OverflowError, TypeError, ValueError) as error:
             raise ConfigError(f"{entries.get('command', request)}: cannot be sent: {error}") from None
 
     def _look(self) -> None:
-        """Take in what the engine says by itself; raise when it has ended, was started anew, or is gone."""
+        """Take in what the engine says by itself; raise when it has ended, begun another session, or is gone."""
         for _ in range(MOST_LOOKED_AT):
             if self._subscriber.get(0) is None:
                 break
         if self._subscriber.ended:
             raise TransportError(f"the engine at {self._endpoint} has ended")
         if self._subscriber.info is None or self._subscriber.info["session"] != self.info["session"]:
-            raise EngineVanished(f"the engine at {self._endpoint} was started anew; connect again to control it")
+            raise self._changed()
+
+    def _changed(self) -> EngineVanished:
+        return EngineVanished(
+            f"the engine at {self._endpoint} was started anew, or its stream has another layout; "
+            f"connect again to control it"
+        )
 
 
 def control(

@@ -1,7 +1,7 @@
 """The history: the last messages as they were encoded, in memory that the reply process reads while the engine writes.
 
-    header │ next number of each kind │ records … ─────▶ (a ring of bytes, addressed by offsets that only grow)
-           │                          │   tail: oldest whole record      head: where the next one goes
+    header │ sessions: name, next number of each kind │ records … ─────▶ (a ring of bytes, with offsets that only grow)
+           │                                          │   tail: oldest whole record      head: where the next one goes
 
 One writer, the engine's processing thread, and readers in another process, without a lock. Before it overwrites
 records the writer moves `tail` past them; after it has written one it moves `head`. A reader checks, after copying,
@@ -19,19 +19,26 @@ from typing import NamedTuple
 
 MOST_KINDS = 16
 
-_RECORD = struct.Struct("=QdQIII")  # own offset, time (s), number, kind, length of the message, its crc32
+MOST_SESSIONS = 8
+"""Sessions whose messages can be found: the current one and those before it, as long as their messages are there."""
 
-_MAGIC = 0x0100_6B70_7374_7200
-_MAGIC_AT, _HEAD, _TAIL, _CAPACITY, _NUMBERS = 0, 1, 2, 3, 8
+_RECORD = struct.Struct("=QdQIII")  # own offset, time (s), number, session and kind, length of the message, its crc32
+
+_MAGIC = 0x0200_6B70_7374_7200
+_MAGIC_AT, _HEAD, _TAIL, _CAPACITY, _ORDINAL, _SESSIONS = 0, 1, 2, 3, 4, 8
 """Where they stand in the header, in words of 64 bits. A word is written and read whole, never a part of it."""
 
-_DATA = 8 * (_NUMBERS + MOST_KINDS)
+_NAME_WORDS = 2
+_SLOT = _NAME_WORDS + MOST_KINDS
+"""Words of a session: its name, 16 characters at most, and the next number of each kind."""
+
+_DATA = 8 * (_SESSIONS + MOST_SESSIONS * _SLOT)
 
 ALIGN = 64
 """Records begin at its multiples, so that what is left at the ring's end always has room for a record's head."""
 
 PAD = 0xFFFFFFFF
-"""The kind of a record that only fills the ring's end."""
+"""Stands for session and kind of a record that only fills the ring's end."""
 
 EAGER = 32
 """Old records that one append removes in advance, so that no append has to remove many."""
@@ -58,6 +65,16 @@ def _room(length: int) -> int:
     return -(-(_RECORD.size + length) // ALIGN) * ALIGN
 
 
+def _slot(ordinal: int) -> int:
+    """Return the word at which the `ordinal`-th session stands."""
+    return _SESSIONS + ordinal % MOST_SESSIONS * _SLOT
+
+
+def _of(ordinal: int, kind: int) -> int:
+    """Return what a record says of its session and kind."""
+    return ordinal * MOST_KINDS + kind
+
+
 class HistoryWriter:
     """Appends messages; the oldest make room, and those older than `seconds` are gone."""
 
@@ -67,9 +84,23 @@ class HistoryWriter:
         self._seconds = seconds
         self._capacity = len(memory) - _DATA
         self._margin = min(MARGIN, self._capacity // 4)
-        self._head = self._tail = 0
+        self._head = self._tail = self._ordinal = 0
         self._words[_CAPACITY] = self._capacity
         self._words[_MAGIC_AT] = _MAGIC
+
+    def begin_session(self, session: str) -> None:
+        """Let what is appended from here on be of `session` (1 … 16 ASCII characters), whose numbers begin at 0."""
+        name = session.encode("ascii").ljust(8 * _NAME_WORDS, b"\0")
+        if len(name) > 8 * _NAME_WORDS:
+            raise ValueError(f"a session's name has {8 * _NAME_WORDS} characters at most, got {session!r}")
+        at = _slot(self._ordinal + 1)
+        self._words[at] = 0  # whoever looks for the session that stood here finds it no more
+        for i in range(1, _SLOT):
+            self._words[at + i] = 0
+        self._words[at + 1] = int.from_bytes(name[8:], "little")
+        self._words[at] = int.from_bytes(name[:8], "little")
+        self._ordinal += 1
+        self._words[_ORDINAL] = self._ordinal
 
     def append(self, kind: int, number: int, message: bytes, now: float) -> None:
         """Keep `message`, number `number` of its kind, from the time `now` (s) on; not one that is too large."""
@@ -78,19 +109,19 @@ class HistoryWriter:
             left = self._capacity - self._head % self._capacity
             if left < need:
                 self._write(PAD, 0, b"", now, left)
-            self._write(kind, number, message, now, need)
-        self._words[_NUMBERS + kind] = number + 1
+            self._write(_of(self._ordinal, kind), number, message, now, need)
+        self._words[_slot(self._ordinal) + _NAME_WORDS + kind] = number + 1
         self._remove(self._margin, now - self._seconds, EAGER)
 
     def close(self) -> None:
         """Let go of the memory."""
         self._words.release()
 
-    def _write(self, kind: int, number: int, message: bytes, now: float, need: int) -> None:
+    def _write(self, of: int, number: int, message: bytes, now: float, need: int) -> None:
         self._remove(need, -math.inf, None)
         at = _DATA + self._head % self._capacity
-        length = len(message) if kind != PAD else need - _RECORD.size
-        _RECORD.pack_into(self._memory, at, self._head, now, number, kind, length, zlib.crc32(message))
+        length = len(message) if of != PAD else need - _RECORD.size
+        _RECORD.pack_into(self._memory, at, self._head, now, number, of, length, zlib.crc32(message))
         self._memory[at + _RECORD.size : at + _RECORD.size + len(message)] = message
         self._head += need
         self._words[_HEAD] = self._head
@@ -151,17 +182,36 @@ class HistoryReader:
         if self._words[_MAGIC_AT] != _MAGIC or self._capacity != len(memory) - _DATA:
             raise ValueError("this memory holds no history")
         self._at = 0
-        self._index = [_Index() for _ in range(MOST_KINDS)]
+        self._indices: dict[int, _Index] = {}
 
-    def read(self, kind: int, first: int, stop: int | None, most_bytes: int) -> Found:
+    @property
+    def session(self) -> str:
+        """The current session."""
+        return self._name(self._words[_ORDINAL])
+
+    def _name(self, ordinal: int) -> str:
+        at = _slot(ordinal)
+        name = b"".join(self._words[at + i].to_bytes(8, "little") for i in range(_NAME_WORDS))
+        return name.rstrip(b"\0").decode("ascii")
+
+    def find(self, session: str) -> int | None:
+        """Return the ordinal of a session, None when it is none of the newest MOST_SESSIONS."""
+        newest = self._words[_ORDINAL]
+        ordinals = range(newest, max(-1, newest - MOST_SESSIONS), -1)
+        return next((ordinal for ordinal in ordinals if self._name(ordinal) == session), None)
+
+    def read(self, kind: int, first: int, stop: int | None, most_bytes: int, ordinal: int | None = None) -> Found:
         """Return the kind's messages from number `first` on, or from the oldest that is left.
 
-        They lie before `stop`, and have `most_bytes` together at most, but for a first one that is larger.
+        They lie before `stop`, and have `most_bytes` together at most, but for a first one that is larger. ordinal: of
+        which session, as `find` says (default: the current one).
         """
+        ordinal = self._words[_ORDINAL] if ordinal is None else ordinal
+        number = _slot(ordinal) + _NAME_WORDS + kind
         while True:
-            newest = self._words[_NUMBERS + kind]  # read before the index follows, which then has all of them
+            newest = self._words[number]  # read before the index follows, which then has all of them
             self._follow()
-            index = self._index[kind]
+            index = self._indices.get(_of(ordinal, kind)) or _Index()
             oldest = index.first if len(index) else newest
             begin = max(first, oldest)
             end = index.first + len(index) if len(index) else newest
@@ -186,15 +236,15 @@ class HistoryReader:
         return found
 
     def last(self, kind: int) -> bytes | None:
-        """Return the kind's newest message, if the history still has it."""
+        """Return the kind's newest message in the current session, if the history still has it."""
         self._follow()
-        index = self._index[kind]
-        return self._copy(index[index.first + len(index) - 1]) if len(index) else None
+        index = self._indices.get(_of(self._words[_ORDINAL], kind))
+        return self._copy(index[index.first + len(index) - 1]) if index else None
 
     def _record(self, offset: int) -> tuple[int, int, int, int, int] | None:
-        """Return (offset, number, kind, length, crc32) of the record at `offset`; None when it is no more."""
-        own, _, number, kind, length, check = _RECORD.unpack_from(self._memory, _DATA + offset % self._capacity)
-        return (own, number, kind, length, check) if own == offset >= self._words[_TAIL] else None
+        """Return (offset, number, session and kind, length, crc32) of a record; None when it is no more."""
+        own, _, number, of, length, check = _RECORD.unpack_from(self._memory, _DATA + offset % self._capacity)
+        return (own, number, of, length, check) if own == offset >= self._words[_TAIL] else None
 
     def _copy(self, offset: int) -> bytes | None:
         """Return the message at `offset`; None when it has been overwritten meanwhile."""
@@ -217,10 +267,12 @@ class HistoryReader:
                     break  # not visible to this processor yet; the next look will find it
                 self._at = tail
                 continue
-            offset, number, kind, length, _ = record
-            if kind < MOST_KINDS:
-                self._index[kind].add(number, offset)
+            offset, number, of, length, _ = record
+            if of != PAD:
+                self._indices.setdefault(of, _Index()).add(number, offset)
             self._at += _room(length)
         tail = self._words[_TAIL]
-        for index in self._index:
+        for of, index in list(self._indices.items()):
             index.remove_before(tail)
+            if not index:
+                del self._indices[of]

@@ -74,11 +74,17 @@ class Latest:
         """Let `batch` take the place of the one before, with what that one had to tell of losses."""
         with self._changed:
             before = self._newest.get(batch.kind)
-            if before is not None and before.session == batch.session:
-                missed = _bounded(before.missed + batch.missed)
+            if before is not None:
+                earlier = before.missed if before.session == batch.session else _without_samples(before.missed)
+                missed = _bounded(earlier + batch.missed)
                 batch = dataclasses.replace(batch, missed=missed, superseded=before.superseded + 1 + batch.superseded)
             self._newest[batch.kind] = batch
             self._changed.notify_all()
+
+
+def _without_samples(missed: tuple[Missed, ...]) -> tuple[Missed, ...]:
+    """Return what was missed in another session, whose samples mean nothing in this one."""
+    return tuple(dataclasses.replace(part, from_sample=None, to_sample=None) for part in missed)
 
 
 def _bounded(missed: tuple[Missed, ...]) -> tuple[Missed, ...]:

@@ -65,6 +65,9 @@ LEVELS_IN_PART = 16_384
 """Channels in one answer to `levels`: 12 bytes each, below 256 KiB."""
 
 
+MOST_UNCERTAIN = 2**32 - 1
+
+
 def _levels(update: ThresholdUpdate) -> NDArray[np.void]:
     """Return σ and thresholds as LEVELS_DTYPE, one row per channel; NaN: no such threshold."""
     levels = np.empty(len(update.sigma_uv), LEVELS_DTYPE)
@@ -92,9 +95,9 @@ def _part(sample: int, levels: NDArray[np.void], first: int, most: int) -> dict[
     return {"sample": sample, "first_channel": first, "n_channels": len(levels), **table_fields(rows)}
 
 
-def gap_table(sample: int, lost: int, time_s: float, cause: GapCause) -> NDArray[np.void]:
+def gap_table(sample: int, lost: int, time_s: float, cause: GapCause, uncertain: int = 0) -> NDArray[np.void]:
     """Return one gap as a table."""
-    return np.array([(sample, lost, time_s, cause)], GAP_DTYPE)
+    return np.array([(sample, lost, time_s, cause, min(uncertain, MOST_UNCERTAIN))], GAP_DTYPE)
 
 
 def channel_facts(info: StreamInfo) -> dict[str, list[Any]]:

@@ -56,8 +56,13 @@ class Aborted(Exception):
     """The run was told to stop at once while a send waited for a subscriber."""
 
 
+def new_session() -> str:
+    """Return the name of a session that nobody has had: 16 hexadecimal digits."""
+    return uuid.uuid4().hex[:16]
+
+
 class Publisher:
-    """Publishes one stream's messages under one session."""
+    """Publishes one stream's messages, under one session after the other."""
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class Publisher:
         self._settings = settings
         self._paced = paced
         self._abort = abort
-        self.session = uuid.uuid4().hex[:16]
+        self.session = new_session()
         self.endpoint = settings.endpoint
         self._seq: Counter[str] = Counter()
         self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
@@ -146,6 +151,14 @@ class Publisher:
         """What the gate counts."""
         return self._gate.counts
 
+    def begin_session(self, session: str) -> None:
+        """Let what is sent from here on be of `session`, numbered from 0; `set_info` and `send_info` come next."""
+        self.session = session
+        self._seq.clear()
+        self._info = None
+        if self.history is not None:
+            self.history.begin_session(session)
+
     def set_info(self, fields: dict[str, Any]) -> None:
         """Set what `info` says and send it to those who already listen."""
         self._info = encode_items(fields)
@@ -175,12 +188,16 @@ class Publisher:
                 if prefix != PEEK:
                     self.subscribers += 1 if change == b"\x01" else -1
                 self._info_due |= change == b"\x01"
-        now = time.monotonic()
-        if self._info_due and self._info and now - self._info_sent_s >= INFO_INTERVAL_S:
-            self._info_due, self._info_sent_s = False, now
-            self._send("info", self._info)
+        if self._info_due and self._info and time.monotonic() - self._info_sent_s >= INFO_INTERVAL_S:
+            self.send_info()
             return True
         return False
+
+    def send_info(self) -> None:
+        """Send `info` at once."""
+        if self._info is not None:
+            self._info_due, self._info_sent_s = False, time.monotonic()
+            self._send("info", self._info)
 
     def send(self, kind: str, fields: dict[str, Any]) -> None:
         """Send one message, with the next number of its kind."""

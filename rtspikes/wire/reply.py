@@ -19,7 +19,7 @@ from typing import Any
 from rtspikes.errors import TransportError, WireError, reason
 from rtspikes.processes import start_module
 from rtspikes.wire.answers import HOLD_S
-from rtspikes.wire.history import HistoryWriter, size_for
+from rtspikes.wire.history import MOST_SESSIONS, HistoryWriter, size_for
 from rtspikes.wire.keys import Right
 from rtspikes.wire.pipes import pack_map, read_frame, unpack
 from rtspikes.wire.security import check_endpoint
@@ -69,6 +69,10 @@ def beside(publisher: str) -> str:
     return f"{publisher.rpartition(':')[0]}:0"
 
 
+def _about(session: str, info: bytes) -> bytes:
+    return pack_map({"session": session, "info": info})
+
+
 class ReplyService:
     """Keeps a reply process running beside the engine, with the history in memory that both map."""
 
@@ -82,9 +86,10 @@ class ReplyService:
         own: Mapping[bytes, tuple[str, Right]],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """topics: by their number in the history. own: public keys of the engine's children, with name and right.
+        """session: the first, whose messages the history gets. topics: by their number in it.
 
-        failed: told when one of the threads ends with an error.
+        own: public keys of the engine's children, with name and right. failed: told when one of the threads ends with
+        an error.
         """
         if reply.endpoint is not None:
             check_endpoint("reply.endpoint", reply.endpoint, publish.keys is not None, publish.insecure)
@@ -92,11 +97,11 @@ class ReplyService:
         size = size_for(history.max_mib)
         self._memory = SharedMemory.make(size)
         self.history = HistoryWriter(self._memory.map, history.seconds)
+        self.history.begin_session(session)
         self._setup: dict[str, Any] = {
             "memory": self._memory.token,
             "memory_bytes": size,
             "memory_more": int(reply.memory_mib * 2**20),
-            "session": session,
             "topics": list(topics),
             "keys": publish.keys,
             "own": [[key, name, right.value] for key, (name, right) in own.items()],
@@ -109,7 +114,7 @@ class ReplyService:
         self.memory_is_limited = False
         self.commands: queue.Queue[Command] = queue.Queue(MOST_COMMANDS)
         self._told: queue.Queue[bytes | None] = queue.Queue(MOST_TOLD)
-        self._info = b""
+        self._infos: dict[str, bytes] = {}  # replaced, never changed: by session, the newest last
         self._summary: dict[str, Any] = {}
         self._missed: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,10 +150,11 @@ class ReplyService:
                 )
         return self.endpoint
 
-    def set_info(self, info: bytes) -> None:
-        """Set the `info` map that it hands out."""
-        self._info = info
-        self._put(pack_map({"info": info}))
+    def set_info(self, info: bytes, session: str = "") -> None:
+        """Set the `info` map of a session, which it hands out with those of the sessions before."""
+        others = [(name, its) for name, its in self._infos.items() if name != session]
+        self._infos = dict([*others[1 - MOST_SESSIONS :], (session, info)])
+        self._put(_about(session, info))
 
     def settle(self, command: Command, outcome: dict[str, Any]) -> None:
         """Answer a control request: `ok` and what came of it, or `ok` = False, `error` and `text`."""
@@ -257,7 +263,9 @@ class ReplyService:
         assert process.stdout is not None
         trouble = ""
         try:
-            process.stdin.write(pack_map({**self._setup, "endpoint": self._again}) + pack_map({"info": self._info}))
+            process.stdin.write(pack_map({**self._setup, "endpoint": self._again}))
+            for session, info in self._infos.items():
+                process.stdin.write(_about(session, info))
             process.stdin.flush()
             self._told_process = process
             while (frame := read_frame(process.stdout)) is not None:

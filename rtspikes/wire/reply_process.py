@@ -58,7 +58,7 @@ class ReplyProcess:
         self._memory = SharedMemory.attach(setup["memory"], setup["memory_bytes"])
         self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 4096)
-        self._answers = Answers(setup["session"], setup["topics"], HistoryReader(self._memory.map), self._tell_engine)
+        self._answers = Answers(setup["topics"], HistoryReader(self._memory.map), self._tell_engine)
         self._router = self._context.socket(zmq.ROUTER)
         self._router.set(zmq.IPV6, int("[" in setup["endpoint"]))
         self._router.set(zmq.MAXMSGSIZE, LARGEST_REQUEST)
@@ -145,7 +145,7 @@ class ReplyProcess:
             return False
         entries = unpack(frame)
         if "info" in entries:
-            self._answers.info = entries["info"]
+            self._answers.set_info(entries["session"], entries["info"])
         elif "report" in entries:
             self._summarise(at_once=True)
         elif (settled := self._answers.settle(entries["ticket"], entries["outcome"])) is not None:

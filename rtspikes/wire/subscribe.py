@@ -21,6 +21,7 @@ from rtspikes.wire.latest import Latest
 from rtspikes.wire.numbers import Hole, Numbers, checked_position
 from rtspikes.wire.requests import Requester, reply_address
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
+from rtspikes.wire.turn import Sessions, Turn
 
 STEP_MS = 100
 """Longest single wait on the socket."""
@@ -31,6 +32,9 @@ SILENCE_S = 0.5
 PATIENCE_S = 3.0
 """How long the history of an engine whose connection is lost may leave a request unanswered."""
 
+LOOK_MS = 20
+"""Longest single wait for an answer while the subscription is looked at, too."""
+
 REPORT_S = 1.0
 """How often, at most, the engine is told what this subscriber missed."""
 
@@ -38,7 +42,9 @@ REPORT_S = 1.0
 class Subscriber:
     """Receives one engine's messages; a context manager, an iterator and an async iterator of `Batch`.
 
-    Batches begin once `info`, everything constant about the session, has come. Iteration ends on the engine's `end`.
+    Batches begin once `info`, everything constant about the session, has come. When the stream's layout changes the
+    engine begins another session: `batch.session` is another then, `info` its, and samples, ids and positions begin
+    anew. Iteration ends on the `end` of the last one; `end` is the last that came.
     Messages that are not of the protocol are counted in `malformed`; one of another version raises VersionError.
     Raises EngineVanished when the engine is gone without one, TransportError when none is there within
     `connect_timeout_s` (None: wait for ever). For the arguments see `subscribe`.
@@ -72,7 +78,7 @@ class Subscriber:
         self.end: dict[str, Any] | None = None
         self.missed_total = 0
         self.resumed: bool | None = None
-        """Whether the saved position was of this session; None: not known yet, or there was none."""
+        """Whether the saved position was of the session that was met first; None: not known yet, or there was none."""
         self._stream = stream
         self._lossless = lossless or position is not None
         self._from_start = tuple(from_start)
@@ -82,13 +88,15 @@ class Subscriber:
         self._key = ClientKey.load(Path(key)) if isinstance(key, str | Path) else key
         self._connect_timeout_s = connect_timeout_s
         self._high_water_mark = high_water_mark
-        self._session: str | None = None
+        self._sessions = Sessions()
+        self._turn = Turn(self._sessions)
+        self._met_stream = ""
         self._position: dict[str, Any] = self._saved or {"session": None, "next_seq": {}}
         self._numbers = Numbers((*self.kinds, "end"))
         self._ready: deque[tuple[Batch, dict[str, Any]]] = deque()  # with the position behind each
         self._owed: list[Missed] = []
         self._malformed = self._missed_before = self._reported = 0
-        self._hopeless = False
+        self._hopeless = self._continuing = self._tail_sought = False
         self._reported_s = 0.0
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -189,30 +197,69 @@ class Subscriber:
             self._hopeless = not found and connection.gone and self._catch_up.waiting_s > PATIENCE_S
             self._recover(self._catch_up.give_up() if self._hopeless else found)
             return
+        if self._turn.active:
+            self._await_info(connection, wait_ms)
+            return
+        message = self._turn.next() or self._receive(connection, wait_ms)
+        if message is not None:
+            self._take(message)
+        elif not self._look_in_silence(connection):
+            connection.check_presence(self._sessions.current is not None, self._connect_timeout_s)
+
+    def _receive(self, connection: Connection, wait_ms: int) -> Message | None:
         frames = connection.receive(wait_ms)
         if frames is None:
-            if self._catch_up is not None and time.monotonic() - connection.heard_s > SILENCE_S:
-                connection.heard_s = time.monotonic()
-                if not (self._hopeless and connection.gone):
-                    self._catch_up.begin(self._numbers.newer(), None)
-                    return
-            connection.check_presence(self._session is not None, self._connect_timeout_s)
-            return
+            return None
         try:
-            message = decode(frames)
+            return decode(frames)
         except VersionError:
             raise
         except WireError:
             self._malformed += 1
-            return
-        self._take(message)
+            return None
+
+    def _look_in_silence(self, connection: Connection) -> bool:
+        """When nothing comes any more, ask for what may have been lost; tell whether that was begun."""
+        if time.monotonic() - connection.heard_s <= SILENCE_S:
+            return False
+        if self._sessions.announced is not None and not connection.gone:
+            connection.heard_s = time.monotonic()
+            return self._ask_for_info(self._sessions.announced, None)
+        if self._catch_up is not None and not (self._hopeless and connection.gone):
+            connection.heard_s = time.monotonic()
+            self._catch_up.begin(self._numbers.newer(), None)
+            return True
+        return False
+
+    def _ask_for_info(self, session: str, message: Message | None) -> bool:
+        """Ask for the `info` of a session, where that is possible; `message` has come and is to follow it."""
+        requester = None if self.info is None else self._asks(self.info)
+        if requester is not None:
+            self._turn.begin(requester, session, self._met_stream, message)
+        return requester is not None
+
+    def _await_info(self, connection: Connection, wait_ms: int) -> None:
+        """Go on waiting for the `info` of a session that has begun without it."""
+        message = self._receive(connection, 0) if self._turn.has_room else None
+        found = None if message is None else self._turn.take(message)
+        found = found or self._turn.step(0 if message is not None else min(wait_ms, LOOK_MS))
+        if found is not None:
+            self._take(found)
+        elif (session := self._turn.give_up()) is not None:
+            if session == self._sessions.announced:
+                self._sessions.announced = None
+            else:
+                self._begin_session(session, None)  # its messages come to nothing until its `info` is sent again
 
     def _take(self, message: Message) -> None:
-        if self.info is not None and message.session == self._session and not fits(message, self.info):
+        if self._sessions.is_gone(message.session):
+            return  # what was missed of that session has been told
+        self._met_stream = message.stream
+        if message.session != self._sessions.current and not self._turn_to(message):
+            return
+        if self.info is not None and not fits(message, self.info):
             self._malformed += 1
             return
-        if message.session != self._session:
-            self._begin_session(message.session)
         if message.kind == "info":
             if self.info is None:
                 self._join(message)
@@ -239,21 +286,47 @@ class Subscriber:
             self._give_up(hole, message)
         self._deliver(message)
 
-    def _begin_session(self, session: str) -> None:
-        """Drop everything that belongs to another engine run."""
-        self._session = session
+    def _turn_to(self, message: Message) -> bool:
+        """Turn to the session of `message`; return False when something else must come before."""
+        follows = message.kind == "info" and self._sessions.follows(message.fields)
+        if follows and self._catch_up is not None and self._sessions.cut_short and not self._tail_sought:
+            self._tail_sought = True
+            self._catch_up.begin(self._numbers.newer(), message)
+            return False
+        announced = self._sessions.announced
+        if follows and self._catch_up is not None and announced not in (None, message.session):
+            return not self._ask_for_info(str(announced), message)  # one that went by unheard comes first
+        if message.kind != "info" and self._ask_for_info(message.session, message):
+            return False
+        self._begin_session(message.session, message.fields if follows else None)
+        return True
+
+    def _begin_session(self, session: str, info: dict[str, Any] | None) -> None:
+        """Drop everything that belongs to another session; `info`: of one that follows in the same engine run."""
+        if info is None:
+            self._missed_before = self._reported = self.missed_total
+            self._malformed = self.malformed
+            if self._requester is not None:
+                self._requester.close()
+                self._requester = None
+        else:
+            self._malformed += 0 if self._catch_up is None else self._catch_up.malformed
+            if unseen := self._sessions.unseen(info):
+                self.missed_total += unseen
+                self._owed.append(Missed("end", 0, unseen))
+        self._continuing = info is not None
+        self._sessions.turn(session)
         self._numbers.forget()
-        self._missed_before = self._reported = self.missed_total
-        self._malformed = self.malformed
-        self._hopeless = False
+        self._hopeless = self._tail_sought = False
         self.info = self._catch_up = None
-        if self._requester is not None:
-            self._requester.close()
-            self._requester = None
 
     def _join(self, message: Message) -> None:
-        """Begin at what `info` says comes next, or go back to the saved position."""
-        self._numbers.begin(message.fields)
+        """Begin at what `info` says comes next, or go back to the saved position.
+
+        Who was there in the session before gets all of the one that follows.
+        """
+        self._sessions.join(message.fields)
+        self._numbers.begin({"next_seq": dict.fromkeys(KINDS, 0)} if self._continuing else message.fields)
         if not self._lossless:
             self._position = self._behind(message.session)
             return
@@ -303,6 +376,8 @@ class Subscriber:
             if isinstance(item, Hole):
                 behind = found[i + 1] if i + 1 < len(found) else None
                 self._give_up(item, behind if isinstance(behind, Message) else None)
+            elif item.session != self._sessions.current:
+                self._take(item)
             elif self._numbers.is_duplicate(item):
                 continue
             elif item.kind == "end":
@@ -320,7 +395,7 @@ class Subscriber:
         """Make a batch of a message if it was asked for, or has losses to tell."""
         self._numbers.take(message)
         if message.kind == "end":
-            self.ended, self.end = True, message.fields
+            self.ended, self.end = self._sessions.end(message.fields), message.fields
         if message.kind in self.kinds or self._owed:
             batch = batch_of(message, tuple(self._owed))
             self._ready.append((batch, self._behind(message.session)))

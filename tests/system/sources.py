@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.clock import LslClock
-from rtspikes.protocols import Anchor, Hole, Pull
+from rtspikes.protocols import Anchor, Hole, Pull, Remark
 from rtspikes.types import Samples, StreamInfo
 
 
 class ArraySource:
     """Hands out `samples` (n, channels) in pieces of `sizes` (the last one repeats).
 
-    holes: {row: samples lost before it}. A cleared `gate` stops it before row `gate_at`.
+    holes: {row: samples lost before it}, remarks: {row: what is remarked there}. A cleared `gate` stops it before row
+    `gate_at`.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class ArraySource:
         sizes: Sequence[int],
         holes: dict[int, int] | None = None,
         gate_at: int | None = None,
+        remarks: dict[int, Sequence[Remark]] | None = None,
     ) -> None:
         self.info = info
         self.first_sample = 0
         self.gate = threading.Event()
         self._samples, self._holes, self._gate_at = samples, holes or {}, gate_at
+        self._remarks = remarks or {}
         self._sizes = self._endless(sizes)
         self._at = 0
         self.begun_s = 0.0
@@ -72,12 +75,70 @@ class ArraySource:
         if self._at == 0:
             self.begun_s = LslClock().now()
             anchors = (Anchor(0, self.begun_s, self.info.rate_hz),)
+        remarks = tuple(
+            remark._replace(offset=row - self._at)
+            for row, said in sorted(self._remarks.items())
+            if self._at <= row < self._at + n or row == self._at + n == len(self._samples)
+            for remark in said
+        )
         self._at += n
-        return Pull(n, holes, anchors, ended=self._at == len(self._samples))
+        return Pull(n, holes, anchors, remarks, ended=self._at == len(self._samples))
 
     def status(self) -> dict[str, Any]:
         """Return nothing of interest."""
         return {}
+
+
+class LayoutSource:
+    """Hands out one ArraySource after the other, as a source whose layout changes does."""
+
+    def __init__(self, *layouts: ArraySource) -> None:
+        self.layouts = layouts
+        self.started: list[int] = []
+        self._at = 0
+
+    @property
+    def _now(self) -> ArraySource:
+        return self.layouts[self._at]
+
+    @property
+    def info(self) -> StreamInfo:
+        return self._now.info
+
+    @property
+    def first_sample(self) -> int:
+        return self._now.first_sample
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.cancel()
+
+    def start(self) -> None:
+        """Note which layout was begun."""
+        self.started.append(self._at)
+
+    def cancel(self) -> None:
+        """Open all gates."""
+        for layout in self.layouts:
+            layout.cancel()
+
+    def pull(self, destination: Samples) -> Pull:
+        """Hand out the next piece; at a layout's end go on to the next."""
+        assert self.started[-1] == self._at
+        assert destination.shape[1] == self.info.n_channels
+        pull = self._now.pull(destination)
+        if not pull.ended or self._now is self.layouts[-1]:
+            return pull
+        self._at += 1
+        return pull._replace(another=True)
+
+    def status(self) -> dict[str, Any]:
+        """Return which layout it is."""
+        return {"layout": self._at}
 
 
 class FailingSource(ArraySource):

@@ -14,7 +14,8 @@ from rtspikes.config import load_config
 from rtspikes.detect.changes import Change, Follow, Freeze, Levels, Mute, Recalibrate, Threshold, Unmute
 from rtspikes.engine import Engine
 from rtspikes.subscribers.log.reader import Session, read_session
-from rtspikes.subscribers.log.writer import LOGGED_KINDS, record_session
+from rtspikes.subscribers.log.record import record_session
+from rtspikes.subscribers.log.writer import LOGGED_KINDS
 from tests.simulated import simulate, write_recording
 from tests.system.processes import Running, rtspikes, wait_until
 
@@ -59,7 +60,7 @@ def logged(recording: Path, **source: Any) -> Session:
         with package.subscribe(engine.endpoint, kinds=LOGGED_KINDS) as subscriber:
             ready = threading.Event()
             logger = threading.Thread(
-                target=record_session, args=(subscriber, folder, LslClock()), kwargs={"ready": ready.set}
+                target=record_session, args=(subscriber, folder, LslClock()), kwargs={"ready": lambda log: ready.set()}
             )
             logger.start()
             engine.start()

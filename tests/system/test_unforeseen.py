@@ -130,14 +130,15 @@ def test_a_dependency_that_cannot_be_loaded_is_named(site: Path) -> None:
 
 
 def test_a_device_that_cannot_be_loaded_is_listed_with_the_reason(site: Path) -> None:
-    done = run_with(site, "devices")
+    done = run_with(site, "devices", "--wait", 0)
     assert (done.returncode, done.stderr) == (0, "")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert {"file", "sim", "lost", *ANSWERS} <= set(rows)
     reason = "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     assert rows["lost"].endswith(f"cannot be loaded: {reason}")
     assert rows["thread"].endswith("  Fail in a thread.")
-    listed = {row["scheme"]: row for row in json.loads(run_with(site, "devices", "--json").stdout)}
+    everything = json.loads(run_with(site, "devices", "--wait", 0, "--json").stdout)
+    listed = {row["scheme"]: row for row in everything["schemes"]}
     assert {name for name, row in listed.items() if row["error"]} == {"lost"}
     assert listed["lost"]["error"] == reason
     assert listed["sim"]["example"].startswith("sim:60")

@@ -19,8 +19,8 @@ from rtspikes.types import ChannelInfo, StreamInfo
 from tests.simulated import stream_info
 
 WITHOUT_DEFAULT = {
-    "source.uri", "source.uv_per_unit", "source.stop_s", "detect.threshold_uv", "detect.filter.highpass_order",
-    "detect.filter.lowpass_order", "detect.noise.file", "publish.keys", "reply.endpoint", "session",
+    "source.uri", "source.uv_per_unit", "source.rate_hz", "source.stop_s", "detect.threshold_uv",
+    "detect.filter.highpass_order", "detect.filter.lowpass_order", "detect.noise.file", "publish.keys", "reply.endpoint", "session",
 }  # fmt: skip
 
 
@@ -51,7 +51,8 @@ def test_a_file_sets_what_it_says_and_leaves_the_rest(tmp_path: Path) -> None:
         ({"threshold": 5}, "threshold", "did you mean 'detect.threshold'?"),
         ({"detect": {"order": 2}}, "detect.order", "did you mean 'detect.filter.order'?"),
         ({"channels": [{"select": "*", "thresold": 5}]}, "channels.thresold", "did you mean 'channels.threshold'?"),
-        ({"zzz": 1}, "zzz", "known: source, detect, channels, ring, publish, history, reply, session"),
+        ({"markers": [{"urI": "lsl:x"}]}, "markers.urI", "did you mean 'markers.uri'?"),
+        ({"zzz": 1}, "zzz", "known: source, markers, detect, channels, ring, publish, history, reply, session"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tree: dict[str, Any], key: str, hint: str) -> None:
@@ -77,6 +78,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tree: dict[str, An
         ({"publish": {"tick_ms": 0.5}}, "publish.tick_ms", "0.5"),
         ({"channels": {"select": "*"}}, "channels", "{'select': '*'}"),
         ({"channels": [{"threshold": 5}]}, "channels", "{'threshold': 5}"),
+        ({"markers": [{"uri": "lsl:a"}, {"uri": "file:b"}]}, "markers[1].uri", "'file:b'"),
+        ({"source": {"rate_hz": 0}}, "source.rate_hz", "0"),
+        ({"source": {"buffer_s": 0}}, "source.buffer_s", "0"),
+        ({"source": {"wait_s": -1}}, "source.wait_s", "-1"),
         ({"channels": [{"select": "A", "threshold": 5}, {"select": "B", "threshold": -7}]}, "channels", "-7"),
     ],
 )
@@ -101,7 +106,7 @@ def test_every_key_is_documented_with_a_default_where_there_is_one() -> None:
     assert len(set(names)) == len(names)
     assert [key for key, _, description in keys if len(description) < 5] == []
     empty = {key for key, default, _ in keys if not default}
-    assert empty == WITHOUT_DEFAULT | {key for key in names if key.startswith("channels[].")}
+    assert empty == WITHOUT_DEFAULT | {key for key in names if key.startswith(("channels[].", "markers[]."))}
 
 
 def test_documented_defaults_are_the_defaults() -> None:
@@ -111,7 +116,7 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 def test_documented_keys_are_exactly_the_keys_that_are_accepted() -> None:
     for key, default, _ in documented_keys():
-        if key.startswith("channels[].") or not default:
+        if key.startswith(("channels[].", "markers[].")) or not default:
             continue
         table, _, name = key.rpartition(".")
         with pytest.raises(ConfigError, match="unknown key"):

@@ -12,17 +12,13 @@ import numpy as np
 
 from rtspikes.errors import ConfigError, DataError
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
+from rtspikes.units import MAX_RATE_HZ, is_gain
+from rtspikes.units import uv_per_unit as size_of_unit
 
 STORED_AS = {"int16": "int16", "float32": "float32", "uint16": "int16", "int32": "float32", "float64": "float32"}
 """Sample type in the file → in the ring."""
 
-UV_PER_UNIT = {"uv": 1.0, "µv": 1.0, "μv": 1.0, "microvolts": 1.0, "mv": 1e3, "millivolts": 1e3, "v": 1e6, "volts": 1e6}
-"""Units that need no gain."""
-
 MAX_CHANNELS = 1_000_000
-MAX_RATE_HZ = 10_000_000
-GAIN_RANGE = (1e-12, 1e12)
-"""Magnitudes of µV per unit beyond which float32 arithmetic fails, and which no converter has."""
 
 
 class RawRecording:
@@ -158,22 +154,22 @@ class RawRecording:
         return [self._number(meta, key) if key in meta else default] * n
 
     def _channels(self, meta: dict[str, Any], n: int, uv_per_unit: float | None) -> tuple[ChannelInfo, ...]:
-        unit = str(meta.get("unit", "")).strip().lower()
+        size = size_of_unit(str(meta.get("unit", "")))
         if uv_per_unit is not None:
-            if not _is_gain(uv_per_unit):
+            if not is_gain(uv_per_unit):
                 raise ConfigError(f"source.uv_per_unit must be finite and not 0, got {uv_per_unit:g}")
             gains = [uv_per_unit] * n
         elif "gain_to_uv" in meta:
             gains = self._per_channel(meta, "gain_to_uv", n, 1.0)
-        elif unit in UV_PER_UNIT:
-            gains = [UV_PER_UNIT[unit]] * n
+        elif size is not None:
+            gains = [size] * n
         else:
             raise DataError(
                 f"{self._sidecar_path}: the unit {meta.get('unit')!r} has no known size and gain_to_uv is missing; add "
                 f"it, or say source.uv_per_unit"
             )
         for gain in gains:
-            if not _is_gain(gain):
+            if not is_gain(gain):
                 raise self._wrong("gain_to_uv", "finite and not 0", gain)
         offsets = self._per_channel(meta, "offset_to_uv", n, 0.0)
         if meta["dtype"] == "uint16":
@@ -202,7 +198,3 @@ class RawRecording:
                 ChannelInfo(labels[i], i, kinds[i], None, well, x, y, gain_uv=gains[i], offset_uv=offsets[i])
             )
         return tuple(channels)
-
-
-def _is_gain(gain: float) -> bool:
-    return GAIN_RANGE[0] <= abs(gain) <= GAIN_RANGE[1]

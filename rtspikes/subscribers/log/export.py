@@ -17,12 +17,14 @@ from rtspikes.subscribers.log.reader import Session
 def export_npz(session: Session, path: Path) -> None:
     """Write one array per SPIKE_DTYPE field under its own name, and beside them everything that rates need.
 
-    `waveforms` (µV), `observed_s` (per channel), `gap_sample`, `gap_lost`; marks as `mark_sample`, `mark_time`,
+    `waveforms` (µV), `observed_s` (per channel); gaps as `gap_sample`, `gap_lost`, `gap_time`, `gap_cause` and
+    `gap_uncertain` (± samples); marks as `mark_sample`, `mark_time`,
     `mark_line`, `mark_value`, `mark_text`; control changes as `change_sample` and `change` (a JSON string each);
     `info` (a JSON string).
     """
-    spikes, marks, controls = session.spikes, session.marks, session.controls
+    spikes, gaps, marks, controls = session.spikes, session.gaps, session.marks, session.controls
     arrays: dict[str, Any] = {name: spikes[name] for name in spikes.dtype.names or ()}
+    arrays |= {f"gap_{name}": gaps[name] for name in gaps.dtype.names or ()}
     arrays |= {f"mark_{name}": marks[name] for name in marks.dtype.names or ()}
     with open(path, "wb") as file:
         np.savez(
@@ -30,8 +32,6 @@ def export_npz(session: Session, path: Path) -> None:
             **arrays,
             waveforms=session.waveforms,
             observed_s=session.observed_s,
-            gap_sample=session.gaps["sample"],
-            gap_lost=session.gaps["lost"],
             mark_text=np.array(session.mark_texts, np.str_),
             change_sample=np.array([n["sample"] for n in controls], np.int64),
             change=np.array([json.dumps(n["change"], ensure_ascii=False) for n in controls], np.str_),

@@ -23,7 +23,10 @@ from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, T
 SUFFIX = ".rtspikes"
 SESSION_FILE = "session.json"
 JOURNAL_FILE = "journal.bin"
-FORMAT = 1
+FORMAT = 2
+
+GAPS_BEFORE_2 = np.dtype([(name, GAP_DTYPE[name].str) for name in ("sample", "lost", "time", "cause")])
+"""Records of gaps.bin in logs of format 1, whose gaps are all exact."""
 
 FILES = (
     "spikes.bin",

@@ -18,13 +18,14 @@ from rtspikes.subscribers.log.layout import (
     COMMIT_FILE,
     FILES,
     FORMAT,
+    GAPS_BEFORE_2,
     JOURNAL_DTYPE,
     JOURNAL_FILE,
     RECORDS,
     SESSION_FILE,
 )
 from rtspikes.subscribers.log.observed import Muting, joined, observed_samples
-from rtspikes.types import ChannelInfo
+from rtspikes.types import GAP_DTYPE, ChannelInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
     if verify:
         _verify(folder, journal)
     info = facts["info"]
-    tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in RECORDS.items()}
+    records = RECORDS if facts["format"] > 1 else RECORDS | {"gaps.bin": GAPS_BEFORE_2}
+    tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in records.items()}
     samples = sum(info["snippet_samples"])
     waveforms = _map(folder / "waveforms.bin", np.dtype("<f4"), lengths[FILES.index("waveforms.bin")])
     lines = {name: _lines(folder / name, lengths[FILES.index(name)]) for name in ("notices.jsonl", "marks.txt")}
@@ -159,7 +161,7 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
         spikes=tables["spikes.bin"],
         waveforms=waveforms.reshape(len(tables["spikes.bin"]), samples),
         rejected=tables["rejected.bin"],
-        gaps=tables["gaps.bin"],
+        gaps=_gaps(tables["gaps.bin"]),
         thresholds=tables["thresholds.bin"],
         marks=tables["marks.bin"],
         mark_texts=lines["marks.txt"],
@@ -172,8 +174,10 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
 def _facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / SESSION_FILE).read_bytes())
-        if (version := facts["format"]) != FORMAT:
-            raise DataError(f"{folder}: log format must be {FORMAT}, got {version!r}; read it with a newer rtspikes")
+        if (version := facts["format"]) not in range(1, FORMAT + 1):
+            raise DataError(
+                f"{folder}: log format must be 1 … {FORMAT}, got {version!r}; read it with a newer rtspikes"
+            )
         _check_info(facts["info"])
     except OSError as error:
         raise DataError(f"{folder} is not a session log: {SESSION_FILE}: {reason(error)}") from None
@@ -231,6 +235,16 @@ def _verify(folder: Path, journal: NDArray[np.void]) -> None:
                         f"{folder / name}: bytes {entry['offset']} … {entry['offset'] + entry['length']} do not match "
                         f"their checksum; the log is damaged"
                     )
+
+
+def _gaps(table: NDArray[np.void]) -> NDArray[np.void]:
+    """Return gaps of any format as GAP_DTYPE."""
+    if table.dtype == GAP_DTYPE:
+        return table
+    gaps = np.zeros(len(table), GAP_DTYPE)
+    for name in table.dtype.names or ():
+        gaps[name] = table[name]
+    return gaps
 
 
 def _lines(path: Path, length: int) -> list[Any]:

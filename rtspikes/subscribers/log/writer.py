@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 import zlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rtspikes.clock import Clock
-from rtspikes.errors import ConfigError, DataError, EngineVanished, reason
+from rtspikes.errors import ConfigError, DataError, reason
 from rtspikes.subscribers.log.layout import (
     COMMIT_FILE,
     FILES,
@@ -29,11 +28,8 @@ from rtspikes.subscribers.plain import plain
 from rtspikes.types import THRESHOLD_DTYPE
 from rtspikes.version import __version__
 from rtspikes.wire.batch import Batch
-from rtspikes.wire.subscribe import Subscriber
 
 LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices", "marks")
-
-ENGINE_RESTARTED = "engine restarted"
 
 FLUSH_S = 0.5
 """How much of the newest data a kill can cost (s)."""
@@ -71,7 +67,8 @@ def check_free(path: Path) -> None:
 class LogWriter:
     """One session's folder, open for appending. Not thread-safe; raises DataError when the disk refuses."""
 
-    def __init__(self, path: Path, info: dict[str, Any], clock: Clock) -> None:
+    def __init__(self, path: Path, info: dict[str, Any], clock: Clock, follows: Path | None = None) -> None:
+        """Make the folder; `follows`: that of the session before it in the same run."""
         check_free(path)
         self.path = path
         self._clock = clock
@@ -79,6 +76,7 @@ class LogWriter:
         self.missed = 0
         self.to_sample = int(info["first_sample"])
         self.session = str(info["session"])
+        self.part = int(info.get("part", 1))
         self._broken = False
         self._buffers: list[list[bytes]] = [[] for _ in FILES]
         self._buffered = 0
@@ -90,6 +88,8 @@ class LogWriter:
             "host": {"name": platform.node(), "system": platform.platform(), "byte_order": sys.byteorder},
             "clocks": [self._clock_pair()],
             "ended": None,
+            "part": self.part,
+            "follows": None if follows is None else follows.name,
             "info": info,
         }
         self._facts_stale = False
@@ -226,45 +226,3 @@ class LogWriter:
         finally:
             for file in self._files:
                 file.close()
-
-
-def record_session(
-    subscriber: Subscriber,
-    path: Path,
-    clock: Clock,
-    stopped: Callable[[], bool] = lambda: False,
-    ready: Callable[[], None] = lambda: None,
-) -> LogWriter | None:
-    """Log everything from an entered subscriber until the engine's end, `stopped`, or its death.
-
-    Calls `ready` once the folder is there and all that is published from then on will be logged.
-
-    Returns the closed writer, None when no session was met. Raises EngineVanished after closing the log, DataError
-    when the disk refuses.
-    """
-    writer: LogWriter | None = None
-    how = "stopped"
-    try:
-        while not subscriber.ended and not stopped():
-            batch = subscriber.get(FLUSH_S / 5)
-            if writer is not None and batch is not None and batch.session != writer.session:
-                how = ENGINE_RESTARTED
-                break
-            if writer is None and subscriber.info is not None:
-                writer = LogWriter(path, subscriber.info, clock)
-                ready()
-            if writer is not None:
-                if batch is not None:
-                    writer.add(batch)
-                writer.tick()
-        if subscriber.ended:
-            how = "end"
-    except EngineVanished:
-        how = "engine vanished"
-        raise
-    finally:
-        if writer is not None:
-            writer.close(how, subscriber.end, subscriber.malformed)
-    if how == ENGINE_RESTARTED:
-        raise EngineVanished(f"the engine was restarted; {path} holds its first session, and nothing more is logged")
-    return writer

@@ -55,8 +55,8 @@ def rejected(sample: int) -> Batch:
     return Batch("rejected", "s1", 0, 0, rejected=rows)
 
 
-def gap(sample: int, lost: int, cause: int = 2) -> Batch:
-    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, cause)], GAP_DTYPE))
+def gap(sample: int, lost: int, cause: int = 2, uncertain: int = 0) -> Batch:
+    return Batch("gaps", "s1", 0, 0, gaps=np.array([(sample, lost, 0.5, cause, uncertain)], GAP_DTYPE))
 
 
 def thresholds(sample: int, first_channel: int = 0) -> Batch:

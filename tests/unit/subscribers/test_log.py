@@ -227,7 +227,7 @@ def test_journals_that_do_not_join_are_refused(path: Path, clock: HandClock) -> 
         (b"[]", r"session\.json is damaged"),
         (b'{"format": 1}', r"session\.json is damaged: it lacks 'info'"),
         (b'{"format": 1, "info": {"snippet_samples": "x"}}', r"session\.json is damaged"),
-        (b'{"format": 99, "info": {"snippet_samples": [1, 2]}}', "log format must be 1, got 99"),
+        (b'{"format": 99, "info": {"snippet_samples": [1, 2]}}', "log format must be 1 … 2, got 99"),
     ],
 )
 def test_a_damaged_session_file_is_refused(path: Path, content: bytes | None, message: str) -> None:

@@ -94,7 +94,7 @@ def scored(scene: Scene, cuts: list[int] | None = None, **about: Any) -> Found:
     for a, b in zip(borders, borders[1:], strict=False):
         told = [gap for gap in scene.gaps if a <= gap[0] < b]
         if told:
-            take(scorer.add(Batch("gaps", "s", 0, 0, gaps=np.array([(*gap, 0.0, 1) for gap in told], GAP_DTYPE))))
+            take(scorer.add(Batch("gaps", "s", 0, 0, gaps=np.array([(*gap, 0.0, 1, 0) for gap in told], GAP_DTYPE))))
         take(scorer.add(spikes_batch([e for e in scene.events if a <= e.trigger < b], a, b)))
     take(scorer.finish(scene.end))
     return Found(scorer.score, sorted(unmatched), sorted(missed))

@@ -151,7 +151,7 @@ def test_noise_levels_come_in_parts_and_channels_without_one_do_not_count() -> N
 
 
 def test_losses_add_up_from_messages_of_every_kind() -> None:
-    gaps = np.array([(10, 7, 0, 1), (50, 5, 0, 2)], GAP_DTYPE)
+    gaps = np.array([(10, 7, 0, 1, 0), (50, 5, 0, 2, 3)], GAP_DTYPE)
     made = watched(
         Batch("gaps", "s", 0, 0, gaps=gaps),
         Batch("notices", "s", 0, 0, missed=(Missed("spikes", 1, 3), Missed("gaps", 1, 1))),

@@ -25,8 +25,9 @@ class Desk:
     def __init__(self) -> None:
         memory = mmap(-1, size_for(1.0))
         self.writer = HistoryWriter(memory, 1e9)
+        self.writer.begin_session("s1")
         self.handed: list[dict[str, Any]] = []
-        self.answers = Answers("s1", ["spikes/a/", "", "status/a/"], HistoryReader(memory), self.handed.append)
+        self.answers = Answers(["spikes/a/", "", "status/a/"], HistoryReader(memory), self.handed.append)
         for n in range(10):
             self.writer.append(0, n, b"spikes %d" % n, 0.0)
         self.writer.append(2, 0, b"status 0", 0.0)
@@ -63,13 +64,14 @@ def test_replies_are_below_256_kib_whatever_is_asked() -> None:
 def test_status_and_info() -> None:
     desk = Desk()
     assert desk.ask("status")[1] == [b"status 0"]
-    desk.answers.info = bytes(range(256)) * 2000
+    info = bytes(range(256)) * 2000
+    desk.answers.set_info("s1", info)
     whole = b""
-    while len(whole) < len(desk.answers.info):
+    while len(whole) < len(info):
         head, (part,) = desk.ask("info", offset=len(whole))
-        assert head["size"] == len(desk.answers.info)
+        assert head["size"] == len(info)
         whole += part
-    assert whole == desk.answers.info
+    assert whole == info
 
 
 @pytest.mark.parametrize(

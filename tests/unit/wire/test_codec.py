@@ -420,6 +420,6 @@ def test_thresholds_of_many_channels_are_split_and_say_where_each_part_begins() 
 
 
 def test_a_gap_is_a_table_of_one_row() -> None:
-    (row,) = gap_table(40, 7, 1.5, GapCause.OVERRUN)
+    (row,) = gap_table(40, 7, 1.5, GapCause.OVERRUN, 2)
     assert row.dtype == GAP_DTYPE
-    assert row.tolist() == (40, 7, 1.5, 2)
+    assert row.tolist() == (40, 7, 1.5, 2, 2)

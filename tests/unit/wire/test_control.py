@@ -145,7 +145,9 @@ def test_each_request_is_as_the_protocol_has_it_and_its_answer_comes_back(peer: 
     call, entries = CALLS[name]
     with control(peer.endpoint) as c:
         assert call(c) == InForce(400, 1.5)
-    assert peer.asked == [{"v": 1, "id": 1, "request": "control", "command": name.split()[0], **entries}]
+    assert peer.asked == [
+        {"v": 1, "id": 1, "request": "control", "command": name.split()[0], **entries, "session": "s1"}
+    ]
 
 
 def test_the_time_may_not_be_known_yet(peer: Peer) -> None:

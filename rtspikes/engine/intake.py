@@ -1,0 +1,87 @@
+"""The intake: what pulls bring, entered into a session's ring, sample clock and remarks.
+
+Belongs to the acquiring thread, but for `acquired_at`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from rtspikes.clock import Clock, SampleClock
+from rtspikes.engine.remarks import RemarkQueue
+from rtspikes.protocols import Pull, Source
+from rtspikes.ring import Ring
+from rtspikes.types import GapCause, StreamInfo
+
+LARGEST_BLOCK = 4096
+"""Samples that are detected and published at a time: bounds latency while a backlog is caught up."""
+
+MOST_STAMPS = 4096
+"""Pulls whose time of arrival is kept."""
+
+
+class Intake:
+    """Pulls from a source into memory that is free, or, live, into none when there is none."""
+
+    def __init__(self, info: StreamInfo, ring: Ring, sample_clock: SampleClock, clock: Clock) -> None:
+        self.remarks = RemarkQueue()
+        self._live = info.live
+        self._ring = ring
+        self._sample_clock = sample_clock
+        self._clock = clock
+        self._stamps: deque[tuple[int, float]] = deque(maxlen=MOST_STAMPS)
+        self._most = max(LARGEST_BLOCK, ring.capacity // 8)  # what is reserved is lost to readers without a lease
+        self._spare = np.empty((LARGEST_BLOCK, info.n_channels), info.dtype)
+
+    def pull(self, source: Source) -> Pull | None:
+        """Pull once and enter what came; None when there is no room and a paced source must wait for it."""
+        room = self._ring.reserve(self._most)
+        if len(room):
+            pull = source.pull(room)
+            self._enter(pull, self._ring.commit)
+            self._stamps.append((self._ring.next_sample, self._clock.now()))
+        elif self._live:
+            pull = source.pull(self._spare)
+            self._enter(pull, self._discard)
+        else:
+            return None
+        return pull
+
+    def _enter(self, pull: Pull, take: Callable[[int], None]) -> None:
+        """Enter a pull piece by piece; `take(n)` says what becomes of its next n rows."""
+        begun = self._ring.next_sample
+        for anchor in pull.anchors:
+            if anchor.offset < 0:
+                self._sample_clock.anchor(begun + anchor.offset, anchor.time_s, anchor.rate_hz)
+        at = 0
+        offsets = {entry.offset for entries in (pull.holes, pull.anchors, pull.remarks) for entry in entries}
+        for offset in sorted(o for o in offsets if o >= 0):
+            take(offset - at)
+            at = offset
+            for hole in pull.holes:
+                if hole.offset == offset:
+                    self._ring.skip(hole.lost, hole.cause, hole.uncertain)
+            for anchor in pull.anchors:
+                if anchor.offset == offset:
+                    self._sample_clock.anchor(self._ring.next_sample, anchor.time_s, anchor.rate_hz)
+            for remark in pull.remarks:
+                if remark.offset == offset:
+                    self.remarks.put(self._ring.next_sample, remark)
+        take(pull.n - at)
+
+    def _discard(self, n: int) -> None:
+        """Tell the ring of samples that found no room."""
+        if n:
+            self._ring.skip(n, GapCause.OVERRUN)
+
+    def acquired_at(self, sample: int) -> float:
+        """Return when (LSL s) the sample before `sample` came in; forgets what came before (processing thread)."""
+        while self._stamps:
+            end, stamp = self._stamps[0]
+            if end >= sample:
+                return stamp
+            self._stamps.popleft()
+        return self._clock.now()

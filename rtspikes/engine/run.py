@@ -1,0 +1,315 @@
+"""A run: its threads and their lives, and the sessions that follow each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from rtspikes.clock import Clock, LslClock
+from rtspikes.config import Config
+from rtspikes.detect.changes import Change
+from rtspikes.engine.marking import Markers, Marking
+from rtspikes.engine.service import Service
+from rtspikes.engine.session import Session
+from rtspikes.engine.totals import Totals
+from rtspikes.errors import RtspikesError, SourceError
+from rtspikes.protocols import Source
+from rtspikes.sources import open_source
+from rtspikes.types import StreamInfo
+from rtspikes.wire.keys import ClientKey
+from rtspikes.wire.publish import Aborted, new_session
+
+WAIT_S = 0.05
+"""How long one thread waits for another before it looks again."""
+
+
+class Engine:
+    """Runs one stream from its source to the publisher.
+
+    Use as a context manager: entering opens the source, compiles or loads the kernels and binds the endpoint; then
+    `start`, and `wait` until it ends. `source` and `markers` stand in for those that the configuration names. `changes`
+    of detection, by absolute sample, are made in the first session as if they had been asked for in time.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Source | None = None,
+        markers: Markers | None = None,
+        clock: Clock | None = None,
+        changes: Sequence[tuple[int, Change]] = (),
+    ) -> None:
+        self._config = config
+        self._changes = changes
+        self._clock = clock or LslClock()
+        self._source = source or open_source(config.source, self._clock)
+        self._markers = markers or self._marker_streams()
+        self._marking = None if self._markers is None else Marking(self._markers)
+        self._stop, self._abort, self._done = threading.Event(), threading.Event(), threading.Event()
+        self._moved = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._error: BaseException | None = None
+        self.part = 0
+        """How many sessions there were, the current one included."""
+        self._past = Totals()
+
+    def _marker_streams(self) -> Markers | None:
+        if not self._config.markers:
+            return None
+        from rtspikes.sources.lsl.markers import MarkerStreams
+
+        return MarkerStreams(self._config.markers, self._clock, self._fail_beside)
+
+    def __enter__(self) -> Self:
+        """Open the source, prepare detection, and bind."""
+        self._source.__enter__()
+        try:
+            self._prepare()
+        except BaseException:
+            self._source.__exit__(None, None, None)
+            raise
+        return self
+
+    def _prepare(self) -> None:
+        info = self._source.info
+        self._service = Service(self._config, not info.live, self._abort.is_set, self._fail_beside)
+        try:
+            self._run = self._service.publisher.session
+            self._session = self._make_session(self._run, self._changes)
+            self.part = 1
+            self._service.tell_info(self._facts(self._session))
+            if self._markers is not None:
+                self._markers.__enter__()
+        except BaseException:
+            self._service.close(at_once=True)
+            raise
+
+    def _make_session(self, name: str, changes: Sequence[tuple[int, Change]] = ()) -> Session:
+        """Return a session for what the source is now; raise ConfigError when the settings do not fit it."""
+        return Session(name, self._config, self._source, self._clock, self._service, self._moved, self.stop, changes)
+
+    def _facts(self, session: Session) -> dict[str, Any]:
+        """Return what `info` says in a session, but for the sockets."""
+        return {
+            **session.facts,
+            "run": self._run,
+            "part": self.part,
+            "stream": self._config.publish.stream,
+            "history": msgspec.to_builtins(self._config.history),
+            "marker_lines": [] if self._markers is None else self._markers.lines(),
+            "clock": {"lsl_s": self._clock.now(), "utc": datetime.now(UTC).isoformat()},
+            "session_keys": msgspec.to_builtins(self._config.session),
+        }
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """End all threads and close everything; when the run was cut short, without waiting for subscribers."""
+        if kind is not None and not self._done.is_set():
+            self.abort()
+        self.stop()
+        for thread in self._threads:
+            thread.join()
+        if self._markers is not None:
+            self._markers.__exit__(kind, error, trace)
+        self._service.close(at_once=self._abort.is_set())
+        self._source.__exit__(kind, error, trace)
+
+    def start(self) -> None:
+        """Begin to serve subscribers; samples come once `release` lets them."""
+        self._thread("processing", self._process)
+
+    @property
+    def info(self) -> StreamInfo:
+        """The layout of the current session."""
+        return self._session.info
+
+    @property
+    def endpoint(self) -> str:
+        """Where subscribers connect to."""
+        return self._service.endpoint
+
+    @property
+    def child_key(self) -> ClientKey | None:
+        """The key of this engine's own children; None where none is asked for."""
+        return self._service.child_key
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The last `status` message of the current session; empty before the first."""
+        return self._session.announcer.status
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Figures of `status` over all sessions: `counts`, `signal_s`, `bad_samples`, `commands_done`."""
+        return self._past.with_current(self.status)
+
+    @property
+    def subscribers(self) -> int:
+        """Subscribers that are there and know the session."""
+        return self._service.publisher.informed
+
+    @property
+    def waiting_s(self) -> float:
+        """How long (s) the run has been waiting for a subscriber that does not keep up; 0 when it does not."""
+        since_s = self._service.publisher.waiting_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+    def release(self) -> None:
+        """Let the samples come."""
+        self._session.announcer.begin()
+        self._thread("acquiring", self._acquire)
+
+    def stop(self) -> None:
+        """End the source; what was received is still detected and published."""
+        self._stop.set()
+        self._source.cancel()
+        if len(self._threads) < 2:
+            self._session.acquired.set()
+
+    def abort(self) -> None:
+        """End at once, even while a subscriber is waited for."""
+        self._abort.set()
+        self.stop()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return True when the run has ended within `timeout_s`; raise what ended it if that was an error."""
+        ended = self._done.wait(timeout_s)
+        if ended and self._error is not None:
+            raise self._error
+        return ended
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                target()
+            except Aborted:
+                self.stop()
+            except BaseException as error:
+                self._fail_beside(error)
+            finally:
+                if name == "processing":
+                    self._service.reply.end_commands()
+                    self._done.set()
+
+        thread = threading.Thread(target=run, name=f"rtspikes-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _fail_source(self, error: BaseException) -> None:
+        """Keep the error of the source, and let what was received be published."""
+        if not isinstance(error, RtspikesError):
+            cause = error
+            error = SourceError(f"the source {self.info.uri} failed: {type(cause).__name__}: {cause}")
+            error.__cause__ = cause
+        self._error = self._error or error
+        self.stop()
+
+    def _fail_beside(self, error: BaseException) -> None:
+        """Take the error of any other thread: it ends the run at once."""
+        self._error = self._error or error
+        self.abort()
+
+    # acquiring thread
+
+    def _acquire(self) -> None:
+        session: Session | None = self._session
+        while session is not None:
+            try:
+                self._fill(session)
+            except BaseException as error:
+                self._fail_source(error)
+            session.acquired.set()
+            session = self._await_successor(session) if session.another else None
+
+    def _fill(self, session: Session) -> None:
+        """Pull until the session ends."""
+        if not self._stop.is_set():
+            self._source.start()
+        while not self._stop.is_set():
+            pull = session.intake.pull(self._source)
+            with self._moved:
+                if pull is None:
+                    self._moved.wait(WAIT_S)
+                    continue
+                self._moved.notify_all()
+            if pull.ended:
+                session.another = pull.another
+                return
+
+    def _await_successor(self, session: Session) -> Session | None:
+        """Return the session that follows once processing has made it; None when it makes none."""
+        with self._moved:
+            while self._session is session and not self._done.is_set():
+                self._moved.wait(WAIT_S)
+        return None if self._session is session else self._session
+
+    # processing thread
+
+    def _process(self) -> None:
+        session = self._session
+        while not self._abort.is_set():
+            if self._service.publisher.poll():
+                session.greet()
+            session.commands.handle()
+            self._mark(session)
+            if not session.step():
+                successor = self._succeed(session)
+                if successor is None:
+                    return
+                session = successor
+            session.announcer.tick(lambda: self._state(self._session))
+            self._service.look(session.announcer)
+
+    def _mark(self, session: Session) -> None:
+        """Say what came of the marker streams."""
+        if self._markers is not None and self._marking is not None:
+            for remark in self._markers.remarks():
+                session.remark(remark)
+            self._marking.handle(session.sample_clock, session.announcer)
+
+    def _state(self, session: Session) -> dict[str, Any]:
+        """Return the engine's part of `status`."""
+        state = {**session.state(), **self._service.state(), "part": self.part}
+        if self._markers is not None and self._marking is not None:
+            state["markers"] = {**self._markers.status(), "dropped": self._marking.dropped}
+        return state
+
+    def _succeed(self, session: Session) -> Session | None:
+        """End a session whose samples are all detected; begin the next one if there is one."""
+        successor, reason = None, "stopped" if self._stop.is_set() else "end of source"
+        if session.another and not self._stop.is_set():
+            try:
+                successor = self._make_session(new_session())
+                reason = "another layout"
+            except RtspikesError as error:
+                self._error = self._error or error
+                reason = f"source failed: its new layout cannot be taken: {error}"
+        elif self._error is not None:
+            reason = f"source failed: {self._error}"
+        self._finish(session, reason, successor)
+        if successor is not None:
+            self.part += 1
+            self._past.add(session.announcer.status)
+            self._service.begin_session(successor.name, self._facts(successor))
+            with self._moved:
+                self._session = successor
+                self._moved.notify_all()
+        return successor
+
+    def _finish(self, session: Session, reason: str, successor: Session | None) -> None:
+        """Say all that is left of a session, and `end`."""
+        self._service.publisher.poll()  # who has joined meanwhile must have `info` before `end`
+        self._mark(session)
+        if self._marking is not None and successor is None:
+            self._marking.finish(session.sample_clock, session.announcer, session.next_sample)
+        session.finish()
+        name = None if successor is None else successor.name
+        session.announcer.end(reason, session.next_sample, self._state(session), name)

@@ -1,0 +1,183 @@
+"""A session: one layout of the stream, from its first sample to its `end`.
+
+What is said of it is said by the processing thread alone; the acquiring thread owns `intake` and sets `acquired`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rtspikes.clock import Clock, SampleClock
+from rtspikes.commands import Commands
+from rtspikes.config import Config, noise_from_file
+from rtspikes.detect.changes import Change
+from rtspikes.detect.detector import Detector
+from rtspikes.engine.intake import LARGEST_BLOCK, Intake
+from rtspikes.engine.remarks import Bursts
+from rtspikes.engine.service import Service
+from rtspikes.engine.start import Start
+from rtspikes.errors import ConfigError
+from rtspikes.protocols import Remark, Source
+from rtspikes.ring import Block, LeasedReader, Ring, Segment
+from rtspikes.types import GapCause, StreamInfo
+from rtspikes.wire.announce import Announcer
+from rtspikes.wire.messages import session_facts
+
+
+class Session:
+    """Ring, detector and announcer of one layout, begun anew for each.
+
+    Making one says nothing yet; raises ConfigError when the settings do not fit the layout.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        source: Source,
+        clock: Clock,
+        service: Service,
+        moved: threading.Condition,
+        stop: Callable[[], None],
+        changes: Sequence[tuple[int, Change]] = (),
+    ) -> None:
+        """Take `moved`, notified by whoever moves the ring; `stop`, which ends the run; `changes`: see `Engine`."""
+        self.name = name
+        self.info: StreamInfo = source.info
+        self.first_sample = source.first_sample
+        self.acquired = threading.Event()
+        self.another = False
+        """Once `acquired`: whether the source goes on with another layout."""
+        self._config, self._source, self._clock = config, source, clock
+        self._service, self._moved, self._changes = service, moved, changes
+        info = self.info
+        if info.n_channels < 1:
+            raise ConfigError(f"source: a stream must have channels, got 0 from {info.uri}")
+        sigma = noise_from_file(config, info)
+        self._detector = Detector(info, config.detect, config.channels, self.first_sample, sigma)
+        self._ring = Ring(info.n_channels, info.dtype, self._ring_samples(), self.first_sample)
+        self._reader = LeasedReader(self._ring)
+        self.sample_clock = SampleClock(info.rate_hz)
+        self.intake = Intake(info, self._ring, self.sample_clock, clock)
+        self.announcer = Announcer(
+            service.publisher,
+            info,
+            self.sample_clock,
+            clock,
+            self.first_sample,
+            self._detector.pre + self._detector.post,
+            config.publish.tick_ms * 1e-3,
+        )
+        self.commands = Commands(
+            service.reply, self._detector, self.announcer, info, self.sample_clock, clock,
+            lambda: max(self.first_sample, self._ring.next_sample - 1), stop, name,
+        )  # fmt: skip
+        self._start = Start(self._ring, self._reader, self._detector, self.first_sample, self._tell_weak)
+        self._bursts = Bursts(self._tell_remark, clock)
+
+    def _ring_samples(self) -> int:
+        """Return the ring's capacity; raise ConfigError when the held start does not fit."""
+        settings, info = self._config.ring, self.info
+        frame = np.dtype(info.dtype).itemsize * info.n_channels
+        capacity = min(round(settings.seconds * info.rate_hz), int(settings.max_mib * 2**20 / frame))
+        need = self._detector.initial_samples + LARGEST_BLOCK
+        if capacity < need:
+            raise ConfigError(
+                f"the ring must hold {need} samples (detect.noise.initial_s and one block), "
+                f"but ring.seconds = {settings.seconds:g} and ring.max_mib = {settings.max_mib:g} allow {capacity}; "
+                f"raise them, or lower detect.noise.initial_s"
+            )
+        return capacity
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `info` says of the stream and its detection."""
+        return {**session_facts(self.info, self._detector, self._config.channels), "first_sample": self.first_sample}
+
+    @property
+    def next_sample(self) -> int:
+        """The absolute sample that comes next."""
+        return self._ring.next_sample
+
+    def greet(self) -> None:
+        """Tell who has just joined what no update will tell."""
+        if self._start.learned and self._detector.frozen:
+            self.announcer.thresholds(self._detector.levels())
+
+    def step(self) -> bool:
+        """Detect and say what has come, or wait for it; return False once all is said but the end."""
+        ended = self.acquired.is_set()  # read before the ring: what is in it then is all there will be
+        seen, reached = self._ring.written, self._ring.next_sample
+        block = self._reader.next(LARGEST_BLOCK) if self._start.look(ended) else None
+        if block is not None:
+            self.commands.schedule(self._changes, "the session that is repeated")  # now that all hear of it
+            self._changes = ()
+            self._detect(block)
+            self._reader.release()
+            with self._moved:
+                self._moved.notify_all()
+            return True
+        self._tell_remarks(reached + 1)
+        if not ended:
+            self._idle(seen)
+        return not ended
+
+    def _idle(self, seen: int) -> None:
+        """Wait until the source has brought something, at most until the next tick."""
+        left_s = self.announcer.due_s - self._clock.now()
+        with self._moved:
+            if self._ring.written == seen and not self.acquired.is_set():
+                self._moved.wait(max(left_s, 1e-4))
+
+    def _detect(self, block: Block) -> None:
+        end = block.first + len(block.samples)
+        self._tell_gaps(block.gaps)
+        self._tell_remarks(end)
+        acquired_s = self.intake.acquired_at(end)
+        events = self._detector.process(block.samples, block.first, restart=bool(block.gaps))
+        self.announcer.events(events, acquired_s, self._clock.now())
+
+    def _tell_weak(self, samples: int) -> None:
+        self.announcer.notice("short_start", f"the noise level was learnt from {samples} samples only", samples)
+
+    def _tell_gaps(self, gaps: tuple[Segment, ...]) -> None:
+        for gap in gaps:
+            self.announcer.gap(gap.sample - gap.lost, gap.lost, gap.cause or GapCause.SOURCE, gap.uncertain)
+
+    def _tell_remarks(self, before: int) -> None:
+        """Tell what the source remarked at samples < `before`."""
+        for sample, remark in self.intake.remarks.take(before):
+            self._bursts.say(sample, remark)
+        self._bursts.look()
+
+    def remark(self, remark: Remark) -> None:
+        """Tell what has just happened beside the stream."""
+        self._bursts.say(self._ring.next_sample, remark)
+
+    def _tell_remark(self, sample: int, remark: Remark) -> None:
+        self.announcer.notice(remark.cause, remark.text, remark.amount, sample, **remark.facts)
+
+    def state(self) -> dict[str, Any]:
+        """Return the session's part of `status`."""
+        return {
+            "bad_samples": self.announcer.bad_samples(self._detector.bad_samples),
+            "settling_samples": self._detector.settling_total,
+            "ring_fill": round(self._ring.fill, 4),
+            "source": self._source.status(),
+            "remarks_dropped": self.intake.remarks.dropped,
+            "commands": {"done": self.commands.done, "refused": self.commands.refused},
+            "frozen": self._detector.frozen,
+            "muted": int(self._detector.muted.sum()),
+        }
+
+    def finish(self) -> None:
+        """Tell the last gap and the last remarks, and end the pending events."""
+        self._tell_gaps(self._ring.gaps_at(self._ring.written))
+        self._tell_remarks(self._ring.next_sample + 1)
+        self._bursts.finish()
+        now = self._clock.now()
+        self.announcer.events(self._detector.finish(), now, now)

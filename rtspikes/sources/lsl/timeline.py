@@ -1,0 +1,554 @@
+"""What the raw stamps of a stream tell: samples that were lost, when each sample happened, resets of its clock.
+
+Stamps come in *runs*: liblsl derives the stamps within a pushed chunk at the nominal rate from that of its last sample,
+so only the last stamp of a run says when something happened. Their residuals from the line through all (a Kalman
+filter of the stamp and of the period between samples) are what is judged:
+
+    stamp − line        lost: they stay up                      late pushes: they come back
+        │              ·  ·  ·  ·  ·                               ·
+        │                                                             ·
+        │ · · · · ··                                     · · · · ·      · · · · ·
+        └──────────────────────────▶ samples             └──────────────────────────▶
+
+- *Counted* stamps come from a sample counter: residuals are far below a sample, and a step is a loss, to the sample.
+- *Jittered* stamps are the moments of pushes. A step above `SUSPECT_S` and the measured jitter is held back, up to
+  `HOLD_S`, until it is known whether it stays; what is smaller counts as a loss, with its uncertainty, when the
+  earliest pushes of two windows in a row stay behind by more than the jitter. What is smaller still cannot be known.
+
+A step ahead is a step of the clock, and no loss, when the samples would have come before they happened: data cannot
+come earlier than the quickest before. A step back always begins a new clock segment.
+
+Knows neither liblsl nor threads: stamps in, verdicts out. Units: s, and samples counted from the stream's first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.protocols import Anchor, Hole, Remark
+from rtspikes.sources.lsl.line import Line
+from rtspikes.sources.lsl.offset import JUMP_S, ClockOffset
+from rtspikes.sources.lsl.window import WINDOW_RUNS, WINDOW_S, Window
+from rtspikes.types import GapCause
+
+Stamps = NDArray[np.float64]
+
+SUSPECT_S = 2e-3
+"""Steps of jittered stamps above this, and above SUSPECT_JITTERS times the jitter, are held back until it is known
+whether they stay; most late pushes are known by the next one."""
+
+SUSPECT_JITTERS = 3.0
+
+HOLD_S, HOLD_RUNS = 0.15, 3
+"""For how long, and how many runs; up to LONGEST_HOLD_S while residuals fall, as a burst of late samples comes in."""
+
+LONGEST_HOLD_S = 1.0
+
+CLOCK_STEP_S = 0.02
+"""Steps ahead below this are losses, whatever the clocks say."""
+
+COUNTED_S, COUNTED_SAMPLES = 8e-6, 0.15
+"""Residuals below both are those of a sample counter (rounding, and a drift within large chunks)."""
+
+LARGEST_S = 0.05
+"""One stall of the producer must not make the judgement blind: it counts as this much jitter at most."""
+
+TRUST_S = 0.2
+"""Signal without jitter after which stamps are taken for counted."""
+
+REGULAR_SAMPLES = 0.02
+"""How far a step within a run may be from one sample; double precision costs 0.005 of it for stamps in UTC."""
+
+ENVELOPE_S = 10.0
+"""The measured jitter, the largest residual, is forgotten with this time constant."""
+
+LEAST_SHIFT_S = 0.25e-3
+"""A lasting shift of jittered stamps below this is no loss: the delays of a busy computer change by as much."""
+
+SETTLE_S = 0.5
+"""The line's beginning is corrected for so long; nothing has been published before the noise level is known."""
+
+PIECE_S, SLEW_S = 1.0, 2.0
+"""The published line follows the estimate in pieces of PIECE_S that would reach it in SLEW_S, without a jump."""
+
+PRIOR_PPM = 500.0
+"""Sampling clocks: how far from nominal at first."""
+
+RATE_TOLD_PPM = 20.0
+"""A rate that is known to differ by more from the nominal one, or from what was told, is told."""
+
+RATE_WRONG = 5e-3
+"""A rate that differs by more is no drift: the nominal rate is wrong."""
+
+UNKNOWN_S = 0.6
+"""Steps of jittered stamps below this are none while the line is still unknown: the nominal rate may be wrong."""
+
+LARGEST_STAMP_S = 1e12
+"""What is larger is no time."""
+
+REGULAR_HOLES = 4
+"""So many runs with the same hole before each, at the start, are a wrong nominal rate and no losses."""
+
+EVIDENCE_S = 0.05
+"""Signal after a step that must be regular before stamps that are not yet trusted are taken for counted."""
+
+
+class Verdict(NamedTuple):
+    """What stamps said. Rows from `held` on (None: none) are undecided: give them again, with those that follow."""
+
+    holes: tuple[Hole, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    held: int | None = None
+
+
+class Runs(NamedTuple):
+    """Runs of rows: where each starts and ends, its last sample and that one's stamp and residual from the line."""
+
+    starts: NDArray[np.intp]
+    lasts: NDArray[np.intp]
+    at: NDArray[np.intp]
+    stamps: Stamps
+    residuals: Stamps
+
+    def until(self, j: int) -> Runs:
+        """Return the first `j` runs."""
+        return Runs(self.starts[:j], self.lasts[:j], self.at[:j], self.stamps[:j], self.residuals[:j])
+
+
+class Timeline:
+    """Judges the stamps of one stream, in the order in which they come.
+
+    nominal_hz: the rate at which liblsl derives the stamps within a chunk. buffer_s: the inlet's queue: a loss after
+    which samples come so late has happened there.
+    """
+
+    def __init__(self, nominal_hz: float, offset: ClockOffset, buffer_s: float) -> None:
+        self._nominal_hz = nominal_hz
+        self._offset = offset
+        self._buffer_s = buffer_s
+        self._line: Line | None = None
+        self._next = 0
+        self._last_stamp = self._last_arrival_s = math.nan
+        self._reconnected = False
+        self._envelope_s = 0.0
+        self._clean = 0  # samples since the last residual above COUNTED_S
+        self._noisy = False  # whether there was one since stamps were last trusted
+        self._held_since_s: float | None = None
+        self._quickest_s = math.inf
+        self._pulls: deque[tuple[float, float, int]] = deque(maxlen=256)  # of late: arrival, last stamp, samples
+        self._piece = (0, math.nan, 1 / nominal_hz)  # what is published: from this sample on, time and period
+        self._settled = False
+        self._window = Window()
+        self._told_ppm = 0.0
+        self.resets = 0
+        self.bad_stamps = 0
+        self._holes: list[Hole] = []
+        self._anchors: list[Anchor] = []
+        self._remarks: list[Remark] = []
+
+    # what is known
+
+    @property
+    def counted(self) -> bool:
+        """Whether the stamps come from a sample counter, as far as is known."""
+        quiet = self._envelope_s <= min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
+        return quiet and self._clean >= TRUST_S * self._nominal_hz
+
+    @property
+    def jitter_s(self) -> float:
+        """The largest residual of late."""
+        return self._envelope_s
+
+    def status(self) -> dict[str, Any]:
+        """Return what is known of the stream's clock, for `status`."""
+        if self._line is None:
+            return {}
+        period_s = self._line.period_s
+        least = max(self._envelope_s, LEAST_SHIFT_S) * self._nominal_hz
+        return {
+            "stamps": "counted" if self.counted else "jittered",
+            "effective_rate_hz": round(1 / period_s, 6),
+            "drift_ppm": round((1 / (period_s * self._nominal_hz) - 1) * 1e6, 3),
+            "drift_uncertain_ppm": round(self._line.rate_doubt_ppm, 3),
+            "residual_us": round(self._line.noise_s * 1e6, 2),
+            "jitter_us": round(self._envelope_s * 1e6, 1),
+            "least_loss_known_samples": 1 if self.counted else math.ceil(least),
+            "clock_offset_us": round(self._offset.at(self._last_stamp) * 1e6, 1),
+            "clock_resets": self.resets,
+        }
+
+    # what comes
+
+    def reconnect(self, offset: ClockOffset, buffer_s: float) -> None:
+        """Tell that what comes next comes over another connection."""
+        self._offset, self._buffer_s = offset, buffer_s
+        self._reconnected = self._line is not None
+
+    def take(self, stamps: Stamps, arrived_s: float, final: bool = False) -> Verdict:
+        """Judge the next rows' stamps (n,), which came in at `arrived_s` (LSL clock of this computer).
+
+        final: leave nothing undecided.
+        """
+        self._holes, self._anchors, self._remarks = [], [], []
+        stamps = self._mended(stamps)
+        before, row, held = self._next, 0, False
+        self._tries = 0
+        while row < len(stamps) and not held:
+            judged, held = self._judge(stamps[row:], row, arrived_s, final)
+            self._tries = 0 if judged > row else self._tries + 1
+            row = judged
+        if row:
+            self._last_arrival_s = arrived_s
+            self._pulls.append((arrived_s, self._last_stamp, self._next))
+            self._quickest_s = min(self._quickest_s + 1e-6, arrived_s - self._last_stamp)
+            self._publish(row, before)
+        return Verdict(tuple(self._holes), tuple(self._anchors), tuple(self._remarks), row if held else None)
+
+    def _mended(self, stamps: Stamps) -> Stamps:
+        """Return the stamps without those that are no number: they follow the one before."""
+        good = np.abs(stamps) < LARGEST_STAMP_S
+        if good.all():
+            return stamps
+        first_good = float(stamps[good][0]) if good.any() else 0.0
+        last = self._last_stamp if math.isfinite(self._last_stamp) else first_good - 1 / self._nominal_hz
+        mended = stamps.copy()
+        for i in np.flatnonzero(~good):
+            mended[i] = (mended[i - 1] if i else last) + 1 / self._nominal_hz
+        bad = int((~good).sum())
+        self.bad_stamps += bad
+        self._remarks.append(
+            Remark(0, "bad_stamps", f"{bad} stamps were no number; counted on from the one before", bad)
+        )
+        return mended
+
+    def _judge(self, part: Stamps, row: int, arrived_s: float, final: bool) -> tuple[int, bool]:
+        """Judge the rows from `row` on, stamped `part`, up to the next step; return where to go on, or what is held."""
+        line = self._line or self._begin(part, arrived_s)
+        if self._follows(part, line):
+            self._late_shift(row + len(part))
+            return row + len(part), False
+        runs = self._runs(part, line)
+        out = np.abs(runs.residuals) > self._limit_s(line)
+        out[0] |= self._reconnected
+        if not out.any():
+            self._accept(runs, len(part))
+            self._late_shift(row + len(part))
+            return row + len(part), False
+        if j := int(np.argmax(out)):
+            n = int(runs.starts[j])
+            self._accept(runs.until(j), n)
+            return row + n, False
+        return self._step(runs, part, row, arrived_s, final)
+
+    def _follows(self, part: Stamps, line: Line) -> bool:
+        """Take in `part` if it is one run that follows the line, as most are; tell whether it was."""
+        n = len(part)
+        if n > 1:
+            steps = part[1:] - part[:-1]
+            doubt_s = REGULAR_SAMPLES / self._nominal_hz
+            if not (steps.max() < 1 / self._nominal_hz + doubt_s and steps.min() > 1 / self._nominal_hz - doubt_s):
+                return False
+        stamp, at = float(part[-1]), self._next + n - 1
+        residual_s = stamp - line.predict(at)
+        if not abs(residual_s) <= self._limit_s(line) or self._reconnected:
+            return False
+        self._note_jitter(abs(residual_s), n)
+        line.update(stamp, at, 1)
+        self._window.add_run(stamp, at, line.period_s)
+        self._advance(n, stamp)
+        return True
+
+    def _runs(self, part: Stamps, line: Line) -> Runs:
+        """Cut stamps into runs, and compare each run's last one with the line."""
+        previous = self._last_stamp if math.isfinite(self._last_stamp) else part[0] - 1 / self._nominal_hz
+        steps = np.diff(part, prepend=previous) * self._nominal_hz
+        precision = 4 * np.spacing(abs(float(part[0]))) * self._nominal_hz
+        begins = np.flatnonzero(np.abs(steps - 1) > REGULAR_SAMPLES + precision)
+        starts = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
+        lasts = np.append(starts[1:] - 1, len(part) - 1)
+        at = self._next + lasts
+        return Runs(starts, lasts, at, part[lasts], part[lasts] - line.predict(at))
+
+    def _begin(self, part: Stamps, arrived_s: float) -> Line:
+        """Begin the line with the first stamps that come."""
+        self._line = Line(float(part[0]), self._next, 1 / self._nominal_hz, 1e-3, PRIOR_PPM)
+        self._last_arrival_s = arrived_s
+        return self._line
+
+    @property
+    def _presumed(self) -> bool:
+        """Whether no stamp so far spoke against a sample counter, though they were too few to trust in one."""
+        return not self._noisy and not self.counted
+
+    def _limit_s(self, line: Line) -> float:
+        """Return the residual above which a step may be a loss: half a sample where samples are counted."""
+        if self.counted or self._presumed:
+            return 0.5 * line.period_s + min(3 * line.doubt_s(self._next), CLOCK_STEP_S)
+        return max(SUSPECT_S if self._settled else UNKNOWN_S, SUSPECT_JITTERS * self._envelope_s)
+
+    def _accept(self, runs: Runs, n: int) -> None:
+        """Take in `n` rows, these runs, that follow the line."""
+        assert self._line is not None
+        self._note_jitter(float(np.abs(runs.residuals).max()), n)
+        self._line.update(float(runs.stamps.mean()), float(runs.at.mean()), len(runs.at))
+        self._window.add(runs.stamps, runs.at, self._line.period_s)
+        self._advance(n, float(runs.stamps[-1]))
+
+    def _note_jitter(self, largest_s: float, n: int) -> None:
+        """Measure the jitter by the largest residual of `n` rows."""
+        forget = math.exp(-n / (ENVELOPE_S * self._nominal_hz))
+        self._envelope_s = max(self._envelope_s * forget, min(largest_s, LARGEST_S))
+        noisy = largest_s > min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
+        self._clean = 0 if noisy else self._clean + n
+        self._noisy = (self._noisy or noisy) and not self.counted
+
+    def _advance(self, n: int, last_stamp: float) -> None:
+        self._next += n
+        self._last_stamp = last_stamp
+
+    # steps
+
+    def _step(self, runs: Runs, part: Stamps, row: int, arrived_s: float, final: bool) -> tuple[int, bool]:
+        """Decide what the step before `row` is, or hold it back; return where to go on."""
+        line = self._line
+        assert line is not None
+        step_s = float(runs.residuals[0])
+        counted = self.counted
+        if not self._reconnected:
+            before = np.append(self._last_stamp, part[runs.starts[1:] - 1])
+            missing = (part[runs.starts] - before) / line.period_s - 1
+            doubts = 0.05 + np.abs(missing) * self._rate_doubt(line)
+            whole = np.abs(missing - np.round(missing)) < doubts
+            if not self._tries and self._speaks_against_counting(step_s, missing, whole):
+                self._note_jitter(abs(step_s), 0)
+                return row, False
+            if self._presumed:
+                if len(part) < EVIDENCE_S * self._nominal_hz and not final and self._waits(runs, arrived_s):
+                    return row, True
+                counted = True
+            if counted:
+                step_s = float(missing[0]) * line.period_s
+        if not counted and not self._reconnected:
+            near_s = max(1.5 * self._envelope_s, abs(step_s) / 4)
+            back = np.flatnonzero(np.abs(runs.residuals) <= near_s)
+            if len(back):  # late pushes, or a stall and its burst: they came back to the line
+                n = int(runs.starts[back[0]])
+                self._note_jitter(abs(step_s), n)
+                self._advance(n, float(part[n - 1]))
+                self._held_since_s = None
+                return row + n, False
+            if not final and self._waits(runs, arrived_s):
+                return row, True
+            step_s = float(np.median(runs.residuals))
+        came_s, self._held_since_s = self._held_since_s or arrived_s, None
+        gap_s = came_s - self._last_arrival_s
+        lag_s = came_s - float(part[0])
+        reconnected, self._reconnected = self._reconnected, False
+        cause = GapCause.RECONNECT if reconnected else self._cause(step_s, gap_s, lag_s)
+        if step_s < -0.5 * line.period_s or self._is_clock_step(step_s, lag_s, gap_s, reconnected):
+            self._reset_clock(row, step_s, runs, gap_s, cause)
+        else:
+            self._lose(row, step_s, runs, cause, counted)
+        first = runs.until(1)
+        at = self._next + first.lasts
+        n = int(first.lasts[0]) + 1
+        self._accept(first._replace(at=at, residuals=first.stamps - line.predict(at)), n)
+        return row + n, False
+
+    def _speaks_against_counting(self, step_s: float, missing: Stamps, whole: NDArray[np.bool_]) -> bool:
+        """Tell whether no sample counter steps like this: `missing` samples before each run, `whole` or not."""
+        if self._presumed:
+            regular = len(missing) >= REGULAR_HOLES and float(np.ptp(missing)) < 0.1
+            return regular or step_s < 0 or not whole.all()
+        return self.counted and not whole[0] and step_s < CLOCK_STEP_S
+
+    def _rate_doubt(self, line: Line) -> float:
+        """Return by which part of a stretch its length in samples may be wrong."""
+        return 1e-6 * (PRIOR_PPM if self._presumed else 3 * line.rate_doubt_ppm)
+
+    def _waits(self, runs: Runs, arrived_s: float) -> bool:
+        """Tell whether to wait for what follows a step."""
+        if self._held_since_s is None:
+            self._held_since_s = arrived_s
+        held_s = arrived_s - self._held_since_s
+        falling = abs(float(runs.residuals[-1])) < 0.8 * abs(float(runs.residuals[0]))
+        return held_s < (LONGEST_HOLD_S if falling or len(runs.at) < HOLD_RUNS else HOLD_S)
+
+    def _cause(self, step_s: float, gap_s: float, lag_s: float) -> GapCause:
+        """Tell where samples were lost, by how long nothing came, and how late they come."""
+        if lag_s - self._quickest_s >= 0.8 * self._buffer_s:
+            return GapCause.BUFFER
+        return GapCause.PAUSE if gap_s > max(0.5 * step_s, 0.25) else GapCause.SOURCE
+
+    def _is_clock_step(self, step_s: float, lag_s: float, gap_s: float, reconnected: bool) -> bool:
+        """Tell whether a step ahead is one of the clock: then samples seem to come before they happened."""
+        if reconnected:
+            return step_s > 1.0 + 1.1 * gap_s
+        if step_s < CLOCK_STEP_S or len(self._pulls) < WINDOW_RUNS:
+            return False
+        (first_s, first_stamp, _), (last_s, last_stamp, _) = self._pulls[0], self._pulls[-1]
+        at_real_speed = 0.7 * (last_s - first_s) < last_stamp - first_stamp < 1.4 * (last_s - first_s)
+        return at_real_speed and lag_s < self._quickest_s - max(CLOCK_STEP_S, 0.2 * step_s)
+
+    def _lose(self, row: int, step_s: float, runs: Runs, cause: GapCause, counted: bool) -> None:
+        """Count the samples of a step as lost before `row`."""
+        line = self._line
+        assert line is not None
+        exact = step_s / line.period_s
+        lost = max(round(exact), 0)
+        if counted:
+            uncertain = min(int(abs(exact - lost) + lost * self._rate_doubt(line) + 0.5), lost)
+        else:
+            uncertain = max(1, math.ceil(self._envelope_s / line.period_s))
+        if lost:
+            self._holes.append(Hole(row, lost, cause, uncertain))
+        self._next += lost
+        if counted or cause is GapCause.RECONNECT:
+            n = int(runs.lasts[0])
+            line.restart(float(runs.stamps[0]), self._next + n, max(1e-6, self._envelope_s))
+        self._window.forget()
+        self._place(row, reset=False)
+
+    def _reset_clock(self, row: int, step_s: float, runs: Runs, gap_s: float, cause: GapCause) -> None:
+        """Begin a new clock segment before `row`; what was lost meanwhile is known by arrival only."""
+        line = self._line
+        assert line is not None
+        usual_s = max(0.1, 2 * self._envelope_s)
+        reconnected = cause is GapCause.RECONNECT
+        lost = round(gap_s / line.period_s) if gap_s > 2 * usual_s or reconnected else 0
+        uncertain = math.ceil(usual_s / line.period_s)
+        overlap = -CLOCK_STEP_S < step_s < 0
+        if overlap:
+            self._note_jitter(-step_s, 0)
+        if lost:
+            self._holes.append(Hole(row, lost, cause if reconnected else GapCause.PAUSE, uncertain))
+        elif overlap:
+            self._holes.append(Hole(row, 0, GapCause.SEAM))
+        self._next += lost
+        self.resets += 1
+        firsts = runs.stamps - runs.lasts * line.period_s
+        line.restart(float(firsts.mean()), self._next, max(1e-6, self._envelope_s))
+        self._window.forget()
+        self._pulls.clear()
+        self._quickest_s = math.inf
+        said = "stamps overlap" if overlap else f"the stream's clock stepped {'back' if step_s < 0 else 'ahead'}"
+        text = f"about {lost} samples (± {uncertain}) were lost meanwhile" if lost else "no sample is missing"
+        facts = {"step_s": round(step_s, 6)}
+        what = "overlap" if overlap else "clock_reset"
+        self._remarks.append(Remark(row, what, f"{said} by {abs(step_s):.6g} s; {text}", 1, facts))
+        self._place(row, reset=True)
+
+    def _late_shift(self, row: int) -> None:
+        """Count as lost, before the next row, what the earliest pushes of two windows say is missing."""
+        line = self._line
+        assert line is not None
+        if self.counted or not self._settled:
+            return
+        least_s = max(LEAST_SHIFT_S, line.period_s)
+        samples = WINDOW_S * self._nominal_hz
+        shift_s = self._window.lasting_shift_s(self._envelope_s, least_s, samples, self._next)
+        if shift_s is None:
+            return
+        line.restart(line.predict(self._next) + shift_s, self._next, self._envelope_s)
+        if shift_s > 0:
+            lost = round(shift_s / line.period_s)
+            uncertain = max(1, math.ceil(self._window.jitter_s / line.period_s))
+            self._next += lost
+            line.at += lost
+            self._holes.append(Hole(row, lost, GapCause.SOURCE, uncertain))
+            text = (
+                f"about {lost} samples (± {uncertain}) were lost within the last {3 * WINDOW_S:g} s; "
+                f"jittered stamps tell it only now"
+            )
+            self._remarks.append(Remark(row, "late_gap", text, lost, {"uncertain": uncertain}))
+        else:
+            self.resets += 1
+            self._remarks.append(Remark(row, "resync", f"stamps went back by {-shift_s:.6g} s; times follow them"))
+        self._window.forget()
+        self._place(row, reset=shift_s < 0)
+
+    # the published line
+
+    def _local(self, at: float) -> tuple[float, float]:
+        """Return the time (LSL clock of this computer) of a sample, and the period there, as estimated now."""
+        assert self._line is not None
+        stamp = float(self._line.predict(at))
+        slope = self._offset.line[2]
+        return stamp + self._offset.at(stamp), self._line.period_s * (1 + slope)
+
+    def _place(self, row: int, reset: bool) -> None:
+        """Let the published line begin anew, on the estimate, at `row`; not one step back, unless in a reset."""
+        time_s, period_s = self._local(self._next)
+        at, published_s, published_period_s = self._piece
+        if not reset and time_s < published_s + (self._next - at) * published_period_s - 0.5 * period_s:
+            return
+        self._piece = (self._next, time_s, period_s)
+        self._settled = True
+        self._anchors.append(Anchor(row, time_s, 1 / period_s, reset))
+
+    def _publish(self, row: int, before: int) -> None:
+        """Let the published line follow the estimate; `row` rows were judged, the first is sample `before`."""
+        at, time_s, period_s = self._piece
+        if not self._settled:
+            self._settled = self._next >= SETTLE_S * self._nominal_hz
+            if self._settled:
+                self._check_rate(row)
+            first_s, first_period_s = self._local(0)
+            self._anchors.insert(0, Anchor(-before, first_s, 1 / first_period_s))
+            self._piece = (0, first_s, first_period_s)
+            return
+        if self._next - at < PIECE_S * self._nominal_hz:
+            return
+        published_s = time_s + (self._next - at) * period_s
+        target_s, target_period_s = self._local(self._next)
+        error_s = target_s - published_s
+        if abs(error_s) > JUMP_S:
+            self.resets += 1
+            text = f"times jump by {error_s:.6g} s: the offset between this computer's clock and the stream's changed"
+            self._remarks.append(Remark(row, "clock_reset", text, 1, {"step_s": round(error_s, 6)}))
+            self._place(row, reset=True)
+            return
+        slewed = target_period_s + error_s / (SLEW_S * self._nominal_hz)
+        self._piece = (self._next, published_s, slewed)
+        self._anchors.append(Anchor(row, published_s, 1 / slewed))
+        self._tell_rate(row)
+
+    def _check_rate(self, row: int) -> None:
+        """Take the rate from the pulls so far where the nominal one is wrong altogether."""
+        pulls = np.array(self._pulls)
+        k = max(1, len(pulls) // 8)
+        steps = pulls[k:] - pulls[:-k]
+        steps = steps[steps[:, 2] > 0]
+        if len(steps) < WINDOW_RUNS:
+            return
+        periods = steps[:, 1] / steps[:, 2]
+        period_s = float(np.median(periods))
+        spread_s = float(np.median(np.abs(periods - period_s)))
+        if period_s > 0 and abs(period_s - 1 / self._nominal_hz) > RATE_WRONG / self._nominal_hz + 2 * spread_s:
+            self._line = Line(self._last_stamp, self._next - 1, period_s, self._envelope_s, 10 * PRIOR_PPM)
+            self._window.forget()
+            self._tell_rate(row)
+
+    def _tell_rate(self, row: int) -> None:
+        """Say it when the rate is known to differ from what was told."""
+        line = self._line
+        assert line is not None
+        ppm = (1 / (line.period_s * self._nominal_hz) - 1) * 1e6
+        if abs(ppm - self._told_ppm) > max(RATE_TOLD_PPM, 5 * line.rate_doubt_ppm):
+            self._told_ppm = ppm
+            text = (
+                f"samples come at {1 / line.period_s:.6g} Hz, {ppm:+.1f} ppm from the nominal {self._nominal_hz:g} Hz; "
+                f"residual {line.noise_s * 1e6:.3g} µs"
+            )
+            facts = {
+                "effective_rate_hz": 1 / line.period_s,
+                "drift_ppm": round(ppm, 3),
+                "residual_us": round(line.noise_s * 1e6, 3),
+            }
+            self._remarks.append(Remark(row, "rate", text, 1, facts))
