@@ -21,7 +21,6 @@ from rtspikes.cli.screen import MAP_COLUMNS, panel
 from rtspikes.clock import LslClock
 from rtspikes.errors import DataError, EngineVanished
 from rtspikes.protocols import Truth
-from rtspikes.sources import SCHEMES
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import read_session
 from rtspikes.subscribers.log.writer import check_free, session_path
@@ -32,14 +31,11 @@ from rtspikes.wire.subscribe import Subscriber, subscribe
 FRAMES_PER_S = 8
 HEADER = "    s   spikes/s     active    noise σ    latency p50 / p99     lost   found"
 
-LSL = "rtspikes run --source lsl:name=NAME --log session1"
-LSL_MISSING = "not in this version; rehearse: rtspikes run --source sim:60"
-
 NEXT = """
 Next:
   this log         rtspikes info {log}
   your recording   rtspikes replay FILE.raw --log session1
-  your LSL stream  {lsl}
+  your LSL stream  rtspikes devices, then rtspikes run --source lsl:NAME --log session1
   your program     rtspikes run --source sim:60, and in Python elsewhere:
 
     import rtspikes
@@ -84,7 +80,7 @@ def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path |
     console.print()
     for name, text in summary(watch, scorer, folder):
         console.print(f"  {name:8} {text}", style="red" if name == "lost" and watch.lost + watch.missed else None)
-    console.print(NEXT.format(log=folder, lsl=LSL if "lsl" in SCHEMES else LSL_MISSING), markup=False)
+    console.print(NEXT.format(log=folder), markup=False)
 
 
 class Screen(Console):

@@ -56,8 +56,6 @@ class Engine:
         self._moved = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
-        self.part = 0
-        """How many sessions there were, the current one included."""
         self._past = Totals()
 
     def _marker_streams(self) -> Markers | None:
@@ -82,8 +80,7 @@ class Engine:
         self._service = Service(self._config, not info.live, self._abort.is_set, self._fail_beside)
         try:
             self._run = self._service.publisher.session
-            self._session = self._make_session(self._run, self._changes)
-            self.part = 1
+            self._session = self._make_session(self._run, 1, self._changes)
             self._service.tell_info(self._facts(self._session))
             if self._markers is not None:
                 self._markers.__enter__()
@@ -91,16 +88,17 @@ class Engine:
             self._service.close(at_once=True)
             raise
 
-    def _make_session(self, name: str, changes: Sequence[tuple[int, Change]] = ()) -> Session:
+    def _make_session(self, name: str, part: int, changes: Sequence[tuple[int, Change]] = ()) -> Session:
         """Return a session for what the source is now; raise ConfigError when the settings do not fit it."""
-        return Session(name, self._config, self._source, self._clock, self._service, self._moved, self.stop, changes)
+        return Session(
+            name, part, self._config, self._source, self._clock, self._service, self._moved, self.stop, changes
+        )
 
     def _facts(self, session: Session) -> dict[str, Any]:
         """Return what `info` says in a session, but for the sockets."""
         return {
             **session.facts,
             "run": self._run,
-            "part": self.part,
             "stream": self._config.publish.stream,
             "history": msgspec.to_builtins(self._config.history),
             "marker_lines": [] if self._markers is None else self._markers.lines(),
@@ -130,6 +128,11 @@ class Engine:
     def info(self) -> StreamInfo:
         """The layout of the current session."""
         return self._session.info
+
+    @property
+    def part(self) -> int:
+        """How many sessions there were, the current one included."""
+        return self._session.part
 
     @property
     def endpoint(self) -> str:
@@ -277,7 +280,7 @@ class Engine:
 
     def _state(self, session: Session) -> dict[str, Any]:
         """Return the engine's part of `status`."""
-        state = {**session.state(), **self._service.state(), "part": self.part}
+        state = {**session.state(), **self._service.state()}
         if self._markers is not None and self._marking is not None:
             state["markers"] = {**self._markers.status(), "dropped": self._marking.dropped}
         return state
@@ -287,7 +290,7 @@ class Engine:
         successor, reason = None, "stopped" if self._stop.is_set() else "end of source"
         if session.another and not self._stop.is_set():
             try:
-                successor = self._make_session(new_session())
+                successor = self._make_session(new_session(), session.part + 1)
                 reason = "another layout"
             except RtspikesError as error:
                 self._error = self._error or error
@@ -296,7 +299,6 @@ class Engine:
             reason = f"source failed: {self._error}"
         self._finish(session, reason, successor)
         if successor is not None:
-            self.part += 1
             self._past.add(session.announcer.status)
             self._service.begin_session(successor.name, self._facts(successor))
             with self._moved:

@@ -37,6 +37,7 @@ class Session:
     def __init__(
         self,
         name: str,
+        part: int,
         config: Config,
         source: Source,
         clock: Clock,
@@ -47,6 +48,7 @@ class Session:
     ) -> None:
         """Take `moved`, notified by whoever moves the ring; `stop`, which ends the run; `changes`: see `Engine`."""
         self.name = name
+        self.part = part
         self.info: StreamInfo = source.info
         self.first_sample = source.first_sample
         self.acquired = threading.Event()
@@ -96,7 +98,8 @@ class Session:
     @property
     def facts(self) -> dict[str, Any]:
         """What `info` says of the stream and its detection."""
-        return {**session_facts(self.info, self._detector, self._config.channels), "first_sample": self.first_sample}
+        facts = session_facts(self.info, self._detector, self._config.channels)
+        return {**facts, "first_sample": self.first_sample, "part": self.part}
 
     @property
     def next_sample(self) -> int:
@@ -164,6 +167,7 @@ class Session:
     def state(self) -> dict[str, Any]:
         """Return the session's part of `status`."""
         return {
+            "part": self.part,
             "bad_samples": self.announcer.bad_samples(self._detector.bad_samples),
             "settling_samples": self._detector.settling_total,
             "ring_fill": round(self._ring.fill, 4),

@@ -53,13 +53,13 @@ class CatchUp:
         self._then = then
         self._ask()
 
-    def hold(self) -> None:
-        """Remind the engine, when it is time to, that its history is needed."""
+    def hold(self, others: bool = False) -> None:
+        """Remind the engine, when it is time to, that its history is needed; `others` await answers, too."""
         now = time.monotonic()
         if now - self._held_s >= HOLD_S:
             self._held_s = now
             self._requester.send("hold", client=self._requester.client)
-            if not self.active:
+            if not self.active and not others:
                 while self._requester.receive(0) is not None:
                     pass  # the answers to earlier reminders
 

@@ -188,7 +188,7 @@ class Subscriber:
         """Take in one message, recovered or new, or find out that none can come."""
         self._report()
         if self._catch_up is not None:
-            self._catch_up.hold()
+            self._catch_up.hold(self._turn.active)
         if self._ready:
             return
         if self._catch_up is not None and self._catch_up.active:
@@ -222,10 +222,12 @@ class Subscriber:
         """When nothing comes any more, ask for what may have been lost; tell whether that was begun."""
         if time.monotonic() - connection.heard_s <= SILENCE_S:
             return False
-        if self._sessions.announced is not None and not connection.gone:
+        if self._hopeless and connection.gone:
+            return False
+        if self._sessions.announced is not None:
             connection.heard_s = time.monotonic()
             return self._ask_for_info(self._sessions.announced, None)
-        if self._catch_up is not None and not (self._hopeless and connection.gone):
+        if self._catch_up is not None:
             connection.heard_s = time.monotonic()
             self._catch_up.begin(self._numbers.newer(), None)
             return True
@@ -246,6 +248,7 @@ class Subscriber:
         if found is not None:
             self._take(found)
         elif (session := self._turn.give_up()) is not None:
+            self._hopeless |= connection.gone
             if session == self._sessions.announced:
                 self._sessions.announced = None
             else:

@@ -95,7 +95,7 @@ class Fetch:
         self._topic = topic("info", stream)
         self._sessions = sessions
         self._body = b""
-        self._asked: int | None = None
+        self._asked: set[int] = set()
         self._asked_s = 0.0
         self._begun_s = time.monotonic()
 
@@ -106,17 +106,18 @@ class Fetch:
 
     def step(self, wait_ms: int) -> Message | None:
         """Return the `info` once it is there."""
-        if self._asked is None or time.monotonic() - self._asked_s > ASK_AGAIN_S:
-            self._ask(0)
+        if time.monotonic() - self._asked_s > ASK_AGAIN_S:
+            self._ask()
         reply = self._requester.receive(wait_ms)
-        if reply is None or reply.head.get("id") != self._asked or len(reply.frames) != 1:
+        if reply is None or reply.head.get("id") not in self._asked or len(reply.frames) != 1:
             return None
         size, part = reply.head.get("size"), reply.frames[0]
         if reply.head.get("offset") != len(self._body) or type(size) is not int or not part or size > MAX_BYTES:
             return None
         self._body += part
+        self._asked.clear()
         if len(self._body) < size:
-            self._ask(len(self._body))
+            self._ask()
             return None
         return self._whole()
 
@@ -129,11 +130,9 @@ class Fetch:
             return None
         return message if message.session == self.session and self._sessions.follows(message.fields) else None
 
-    def _ask(self, offset: int) -> None:
-        if offset == 0:
-            self._body = b""
+    def _ask(self) -> None:
         self._asked_s = time.monotonic()
-        self._asked = self._requester.send("info", session=self.session, offset=offset)
+        self._asked.add(self._requester.send("info", session=self.session, offset=len(self._body)))
 
 
 class Turn:

@@ -339,7 +339,7 @@ def test_control_of_a_session_that_is_over_is_refused_and_of_the_next_one_grante
         with rtspikes.control(engine.endpoint) as before:
             before.mute("E5")
             gated.gate.set()
-            wait_until(lambda: engine.part == 2 and engine.status.get("to_sample", 0) >= 21000, "the second layout")
+            wait_until(lambda: engine.part == 2 and engine.status.get("to_sample") == 21000, "the second layout")
             with pytest.raises(EngineVanished, match="another layout; connect again"):
                 before.mute("E1")
         with rtspikes.control(engine.endpoint) as after:

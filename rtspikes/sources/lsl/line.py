@@ -20,6 +20,9 @@ UNKNOWN_S = 0.3e-3
 OUTLIER, CLIP = 10.0, 4.0
 """An error counts as so many mean deviations at most, in their mean and in the line: late pushes must not bend it."""
 
+MOST_WRONG = 10.0
+"""Whatever the stamps say, the period stays within this factor of the first."""
+
 SLOWEST = 0.005
 """The weight of the newest error in the mean deviation."""
 
@@ -29,6 +32,7 @@ class Line:
 
     def __init__(self, stamp: float, at: float, period_s: float, doubt_s: float, prior_ppm: float) -> None:
         self.stamp, self.at, self.period_s = stamp, at, period_s
+        self._least_s, self._most_s = period_s / MOST_WRONG, period_s * MOST_WRONG
         self._pp = (prior_ppm * 1e-6 * period_s) ** 2
         self._tt, self._tp = doubt_s**2, 0.0
         self._scale_s, self._seen = FIRST_S, 0
@@ -77,7 +81,7 @@ class Line:
         total = self._tt + noise_s**2 / runs
         k_t, k_p = self._tt / total, self._tp / total
         self.stamp += k_t * error
-        self.period_s += k_p * error
+        self.period_s = min(max(self.period_s + k_p * error, self._least_s), self._most_s)
         self._pp -= k_p * self._tp
         self._tp -= k_t * self._tp
         self._tt -= k_t * self._tt

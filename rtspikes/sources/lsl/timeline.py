@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from rtspikes.protocols import Anchor, Hole, Remark
 from rtspikes.sources.lsl.line import Line
-from rtspikes.sources.lsl.offset import JUMP_S, ClockOffset
+from rtspikes.sources.lsl.offset import ClockOffset
+from rtspikes.sources.lsl.published import PublishedTimes
 from rtspikes.sources.lsl.window import WINDOW_RUNS, WINDOW_S, Window
 from rtspikes.types import GapCause
 
@@ -73,14 +74,8 @@ LEAST_SHIFT_S = 0.25e-3
 SETTLE_S = 0.5
 """The line's beginning is corrected for so long; nothing has been published before the noise level is known."""
 
-PIECE_S, SLEW_S = 1.0, 2.0
-"""The published line follows the estimate in pieces of PIECE_S that would reach it in SLEW_S, without a jump."""
-
 PRIOR_PPM = 500.0
 """Sampling clocks: how far from nominal at first."""
-
-RATE_TOLD_PPM = 20.0
-"""A rate that is known to differ by more from the nominal one, or from what was told, is told."""
 
 RATE_WRONG = 5e-3
 """A rate that differs by more is no drift: the nominal rate is wrong."""
@@ -142,15 +137,13 @@ class Timeline:
         self._held_since_s: float | None = None
         self._quickest_s = math.inf
         self._pulls: deque[tuple[float, float, int]] = deque(maxlen=256)  # of late: arrival, last stamp, samples
-        self._piece = (0, math.nan, 1 / nominal_hz)  # what is published: from this sample on, time and period
-        self._settled = False
+        self._published = PublishedTimes(nominal_hz)
         self._window = Window()
-        self._told_ppm = 0.0
         self.resets = 0
         self.bad_stamps = 0
         self._holes: list[Hole] = []
-        self._anchors: list[Anchor] = []
         self._remarks: list[Remark] = []
+        self._tries = 0
 
     # what is known
 
@@ -195,7 +188,7 @@ class Timeline:
 
         final: leave nothing undecided.
         """
-        self._holes, self._anchors, self._remarks = [], [], []
+        self._holes, self._remarks = [], []
         stamps = self._mended(stamps)
         before, row, held = self._next, 0, False
         self._tries = 0
@@ -208,7 +201,8 @@ class Timeline:
             self._pulls.append((arrived_s, self._last_stamp, self._next))
             self._quickest_s = min(self._quickest_s + 1e-6, arrived_s - self._last_stamp)
             self._publish(row, before)
-        return Verdict(tuple(self._holes), tuple(self._anchors), tuple(self._remarks), row if held else None)
+        anchors, told = self._published.take()
+        return Verdict(tuple(self._holes), anchors, (*self._remarks, *told), row if held else None)
 
     def _mended(self, stamps: Stamps) -> Stamps:
         """Return the stamps without those that are no number: they follow the one before."""
@@ -290,7 +284,7 @@ class Timeline:
         """Return the residual above which a step may be a loss: half a sample where samples are counted."""
         if self.counted or self._presumed:
             return 0.5 * line.period_s + min(3 * line.doubt_s(self._next), CLOCK_STEP_S)
-        return max(SUSPECT_S if self._settled else UNKNOWN_S, SUSPECT_JITTERS * self._envelope_s)
+        return max(SUSPECT_S if self._published.settled else UNKNOWN_S, SUSPECT_JITTERS * self._envelope_s)
 
     def _accept(self, runs: Runs, n: int) -> None:
         """Take in `n` rows, these runs, that follow the line."""
@@ -403,7 +397,7 @@ class Timeline:
         exact = step_s / line.period_s
         lost = max(round(exact), 0)
         if counted:
-            uncertain = min(int(abs(exact - lost) + lost * self._rate_doubt(line) + 0.5), lost)
+            uncertain = min(int(abs(exact - lost) + lost * self._rate_doubt(line) + 0.9), lost)
         else:
             uncertain = max(1, math.ceil(self._envelope_s / line.period_s))
         if lost:
@@ -448,7 +442,7 @@ class Timeline:
         """Count as lost, before the next row, what the earliest pushes of two windows say is missing."""
         line = self._line
         assert line is not None
-        if self.counted or not self._settled:
+        if self.counted or not self._published.settled:
             return
         least_s = max(LEAST_SHIFT_S, line.period_s)
         samples = WINDOW_S * self._nominal_hz
@@ -473,51 +467,25 @@ class Timeline:
         self._window.forget()
         self._place(row, reset=shift_s < 0)
 
-    # the published line
-
-    def _local(self, at: float) -> tuple[float, float]:
-        """Return the time (LSL clock of this computer) of a sample, and the period there, as estimated now."""
-        assert self._line is not None
-        stamp = float(self._line.predict(at))
-        slope = self._offset.line[2]
-        return stamp + self._offset.at(stamp), self._line.period_s * (1 + slope)
+    # the published times
 
     def _place(self, row: int, reset: bool) -> None:
-        """Let the published line begin anew, on the estimate, at `row`; not one step back, unless in a reset."""
-        time_s, period_s = self._local(self._next)
-        at, published_s, published_period_s = self._piece
-        if not reset and time_s < published_s + (self._next - at) * published_period_s - 0.5 * period_s:
-            return
-        self._piece = (self._next, time_s, period_s)
-        self._settled = True
-        self._anchors.append(Anchor(row, time_s, 1 / period_s, reset))
+        """Let published times begin anew at `row`, on the estimate."""
+        assert self._line is not None
+        self._published.place(row, self._next, self._line, self._offset, reset)
 
     def _publish(self, row: int, before: int) -> None:
-        """Let the published line follow the estimate; `row` rows were judged, the first is sample `before`."""
-        at, time_s, period_s = self._piece
-        if not self._settled:
-            self._settled = self._next >= SETTLE_S * self._nominal_hz
-            if self._settled:
-                self._check_rate(row)
-            first_s, first_period_s = self._local(0)
-            self._anchors.insert(0, Anchor(-before, first_s, 1 / first_period_s))
-            self._piece = (0, first_s, first_period_s)
+        """Let published times follow the estimate; `row` rows were judged, the first is sample `before`."""
+        line = self._line
+        assert line is not None
+        if self._published.settled:
+            jumped = self._published.follow(row, self._next, line, self._offset)
+            self.resets += jumped
             return
-        if self._next - at < PIECE_S * self._nominal_hz:
-            return
-        published_s = time_s + (self._next - at) * period_s
-        target_s, target_period_s = self._local(self._next)
-        error_s = target_s - published_s
-        if abs(error_s) > JUMP_S:
-            self.resets += 1
-            text = f"times jump by {error_s:.6g} s: the offset between this computer's clock and the stream's changed"
-            self._remarks.append(Remark(row, "clock_reset", text, 1, {"step_s": round(error_s, 6)}))
-            self._place(row, reset=True)
-            return
-        slewed = target_period_s + error_s / (SLEW_S * self._nominal_hz)
-        self._piece = (self._next, published_s, slewed)
-        self._anchors.append(Anchor(row, published_s, 1 / slewed))
-        self._tell_rate(row)
+        settled = self._next >= SETTLE_S * self._nominal_hz
+        if settled:
+            self._check_rate(row)
+        self._published.correct(before, self._line or line, self._offset, settled)
 
     def _check_rate(self, row: int) -> None:
         """Take the rate from the pulls so far where the nominal one is wrong altogether."""
@@ -533,22 +501,4 @@ class Timeline:
         if period_s > 0 and abs(period_s - 1 / self._nominal_hz) > RATE_WRONG / self._nominal_hz + 2 * spread_s:
             self._line = Line(self._last_stamp, self._next - 1, period_s, self._envelope_s, 10 * PRIOR_PPM)
             self._window.forget()
-            self._tell_rate(row)
-
-    def _tell_rate(self, row: int) -> None:
-        """Say it when the rate is known to differ from what was told."""
-        line = self._line
-        assert line is not None
-        ppm = (1 / (line.period_s * self._nominal_hz) - 1) * 1e6
-        if abs(ppm - self._told_ppm) > max(RATE_TOLD_PPM, 5 * line.rate_doubt_ppm):
-            self._told_ppm = ppm
-            text = (
-                f"samples come at {1 / line.period_s:.6g} Hz, {ppm:+.1f} ppm from the nominal {self._nominal_hz:g} Hz; "
-                f"residual {line.noise_s * 1e6:.3g} µs"
-            )
-            facts = {
-                "effective_rate_hz": 1 / line.period_s,
-                "drift_ppm": round(ppm, 3),
-                "residual_us": round(line.noise_s * 1e6, 3),
-            }
-            self._remarks.append(Remark(row, "rate", text, 1, facts))
+            self._published.tell_rate(row, self._line)
