@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import catchup, datapath, detector, latency, simulation, startup, wire
+from bench import catchup, datapath, detector, latency, lsl, simulation, startup, wire
 from rtspikes.cli.doctor.command import machine
 
 BENCHES = {
     "detector": detector,
     "datapath": datapath,
     "latency": latency,
+    "lsl": lsl,
     "wire": wire,
     "catchup": catchup,
     "startup": startup,

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 
-def run_to(command: list[str], log: Path, script: str, *arguments: str) -> str:
-    """Run `rtspikes COMMAND` with a logger; return what the Python `script` printed.
+def run_to(command: list[str], log: Path | None, script: str, *arguments: str) -> str:
+    """Run `rtspikes COMMAND`, with a logger where `log` is given; return what the Python `script` printed.
 
     The script is given the endpoint, then `arguments`.
     """
     engine = subprocess.Popen(
-        [sys.executable, "-m", "rtspikes", *command, "--log", str(log)]
+        [sys.executable, "-m", "rtspikes", *command, *([] if log is None else ["--log", str(log)])]
         + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -88,10 +88,12 @@ class Reader(threading.Thread):
         return [b.fields for batches in self.sessions.values() for b in batches if b.kind == "end"]
 
 
-def run(engine: Engine, *readers: threading.Thread) -> None:
-    """Run an engine to its end once all that is waited for is there, and then its readers."""
+def run(engine: Engine, reader: Reader, lost: Callable[[int, int, str], bool] | None = None) -> None:
+    """Run an engine to its end once the reader has joined; from then on `lost` says what does not reach it."""
     engine.start()
-    wait_until(lambda: engine.subscribers >= len(readers) or engine.wait(0), "subscribing")
+    wait_until(reader.joined.is_set, "joining")
+    if lost is not None:
+        Lossy(engine, lost)
     engine.release()
     wait_until(lambda: engine.wait(0.01), "the end of the run")
 
@@ -178,9 +180,8 @@ LOSSES: dict[str, Callable[[int, int, str], bool]] = {
 @pytest.mark.parametrize("live", [False, True], ids=["paced", "live"])
 def test_a_lossless_subscriber_gets_every_session_whatever_is_lost_at_the_turns(lost: str, live: bool) -> None:
     with Engine(config(publish={"linger_s": 60.0}), source=LayoutSource(*layouts(live))) as engine:
-        Lossy(engine, LOSSES[lost])
         reader = Reader(engine.endpoint, lossless=True)
-        run(engine, reader)
+        run(engine, reader, LOSSES[lost])
     reader.join(60)
     assert_whole(reader)
 
@@ -189,10 +190,10 @@ def test_a_plain_subscriber_needs_no_info_on_the_wire_to_go_on() -> None:
     first, second, third = layouts()
     second = ArraySource(second.info, SIGNALS[1], [700], HOLES, gate_at=700)  # a reader that keeps up: 64 messages wait
     with Engine(config(), source=LayoutSource(first, second, third)) as engine:
-        Lossy(engine, lambda part, n, kind: part == 2 and kind == "info")
         reader = Reader(engine.endpoint)
         engine.start()
         wait_until(reader.joined.is_set, "joining")
+        Lossy(engine, lambda part, n, kind: part == 2 and kind == "info")
         engine.release()
         wait_until(lambda: len(reader.sessions) == 2, "the second session")
         second.gate.set()
@@ -203,9 +204,8 @@ def test_a_plain_subscriber_needs_no_info_on_the_wire_to_go_on() -> None:
 
 def test_a_plain_subscriber_is_told_of_sessions_that_went_by() -> None:
     with Engine(config(), source=LayoutSource(*layouts())) as engine:
-        Lossy(engine, LOSSES["from one's tail to another's begin"])
         reader = Reader(engine.endpoint)
-        run(engine, reader)
+        run(engine, reader, LOSSES["from one's tail to another's begin"])
         reader.join(60)
     assert reader.error is None
     assert [info["part"] for info in reader.infos.values()] == [1, 3]

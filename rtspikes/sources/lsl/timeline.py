@@ -397,7 +397,8 @@ class Timeline:
         exact = step_s / line.period_s
         lost = max(round(exact), 0)
         if counted:
-            uncertain = min(int(abs(exact - lost) + lost * self._rate_doubt(line) + 0.9), lost)
+            doubt = lost * self._rate_doubt(line)
+            uncertain = min(max(round(doubt), int(abs(exact - lost) > 0.1 + doubt)), lost)
         else:
             uncertain = max(1, math.ceil(self._envelope_s / line.period_s))
         if lost:

@@ -63,7 +63,10 @@ def _stub(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ("stub", "said"),
     [
         ("raise ImportError('no module')", r"^LSL needs the package pylsl \(no module\); install it: pip install"),
-        ("raise RuntimeError('not found.\\nlong text')", r"liblsl, which cannot be loaded \(not found\.\); install it: "),
+        (
+            "raise RuntimeError('not found.\\nlong text')",
+            r"liblsl, which cannot be loaded \(not found\.\); install it: ",
+        ),
         ("raise OSError('wrong architecture')", r"liblsl, which cannot be loaded \(wrong architecture\); install it: "),
         ("__version__ = '1.16.2'", r"^LSL needs pylsl 1\.18 or newer, got 1\.16\.2; install it: pip install -U pylsl$"),
         (
