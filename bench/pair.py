@@ -20,7 +20,12 @@ def run_to(command: list[str], log: Path | None, script: str, *arguments: str) -
         text=True,
     )
     assert engine.stderr is not None
-    endpoint = next(line for line in engine.stderr if line.startswith("publishing on ")).split()[-1]
+    said = ""
+    while not (line := engine.stderr.readline()).startswith("publishing on "):
+        said += line
+        if not line:
+            raise RuntimeError(f"the run failed: {said.strip()}")
+    endpoint = line.split()[-1]
     subscriber = subprocess.Popen(
         [sys.executable, "-c", script, endpoint, *arguments], stdout=subprocess.PIPE, text=True
     )

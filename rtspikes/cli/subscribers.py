@@ -99,7 +99,7 @@ def listen(
 def _another_session(info: dict[str, Any]) -> str:
     """Return what a person must know when samples begin anew."""
     return (
-        f"rtspikes: another session: {info.get('n_channels')} channels at {info.get('rate_hz')} Hz; "
+        f"rtspikes: another session: {info.get('n_channels')} channels at {info.get('rate_hz', 0):g} Hz; "
         f"samples, and times of spikes, count from its start"
     )
 

@@ -445,7 +445,8 @@ def subscribe(
         (`history.seconds`, `history.max_mib`).
     position
         What `Subscriber.position` was when an earlier subscriber stopped: go on behind it, lossless. After another
-        session has begun there is nothing to go on with: then `resumed` is False, and batches begin now.
+        session has begun there is nothing to go on with: then `resumed` is False, and batches begin now. (A subscriber
+        that is there when its run begins another session goes on by itself, with a position in that one.)
     from_start
         Of these kinds also what was sent before this subscriber came (with `lossless`).
     latest

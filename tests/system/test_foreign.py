@@ -181,8 +181,8 @@ class ByHand:
         interval = {"from_sample": seq * 100, "to_sample": seq * 100 + 100}
         self.send("spikes", seq, **interval | table_fields(rows) | waveforms | other)
 
-    def end(self, last_seq: int) -> None:
-        self.send("end", 0, last_seq={"spikes": last_seq})
+    def end(self, last_seq: int, **more: Any) -> None:
+        self.send("end", 0, last_seq={"spikes": last_seq}, **more)
 
 
 @pytest.fixture
@@ -210,6 +210,43 @@ def test_holes_and_lost_ends_are_said_and_another_session_begins_anew(program: C
     assert printed.spikes["id"].tolist() == [5, 9, 9, 1]
     assert printed.waveforms.tolist() == [[0, 1, 2], [0, 1, 2], [3, 4, 5], [0, 1, 2]]
     assert printed.complaints == ["missed 2 messages: crossings from 700 to 900", "missed 3 messages before the end"]
+
+
+def test_a_program_goes_on_with_the_session_that_an_end_announces(program: Callable[[str], Program]) -> None:
+    with ByHand() as engine, program(engine.endpoint) as running:
+        engine.wait_joined()
+        engine.info(next_seq=5)
+        engine.spikes(5)
+        engine.end(last_seq=6, next_session=SESSIONS[1])
+        engine.session = SESSIONS[1]
+        engine.info(next_seq=0)
+        engine.spikes(0)
+        engine.spikes(3)
+        engine.end(last_seq=3)
+        printed = Printed(*running.finish())
+    assert printed.code == 0
+    assert printed.spikes["id"].tolist() == [5, 0, 3]
+    first, second = printed.complaints
+    assert first == "missed 1 messages before the end"
+    assert second.startswith("missed 2 messages: crossings from 100 to 300")
+
+
+def test_a_program_that_was_there_counts_from_the_start_whatever_the_info_says(
+    program: Callable[[str], Program],
+) -> None:
+    with ByHand() as engine, program(engine.endpoint) as running:
+        engine.wait_joined()
+        engine.info(next_seq=0)
+        engine.end(last_seq=-1, next_session=SESSIONS[1])
+        engine.session = SESSIONS[1]
+        engine.spikes(2)  # its info, and what came behind it, were lost
+        engine.info(next_seq=3)
+        engine.end(last_seq=2)
+        printed = Printed(*running.finish())
+    assert printed.code == 0
+    assert printed.spikes["id"].tolist() == [2]
+    (complaint,) = printed.complaints
+    assert complaint.startswith("missed 2 messages: crossings from ")
 
 
 DAMAGES: dict[str, dict[str, Any]] = {

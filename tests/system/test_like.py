@@ -163,7 +163,7 @@ def test_a_killed_session_comes_again_as_far_as_it_went(recording: Path, tmp_pat
         with package.control(run.endpoint()) as control:
             wait_until(lambda: folder.exists() and read_session(folder).to_sample, "a flush")
             control.threshold("E1", 3.5)
-        wait_until(lambda: folder.exists() and len(read_session(folder).spikes) > 60, "a flush")
+        wait_until(lambda: len((log := read_session(folder)).spikes) > 60 and log.changes, "a flush")
         run.process.kill()
     first = read_session(folder)
     assert first.ended == "open" or first.ended == "engine vanished"

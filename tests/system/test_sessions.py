@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import rtspikes
+from rtspikes.cli.children import READY
 from rtspikes.clock import LslClock
 from rtspikes.config import Config, config_from
 from rtspikes.detect.settings import DetectSettings
@@ -23,8 +26,9 @@ from rtspikes.types import StreamInfo
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.codec import TABLES, decode
 from rtspikes.wire.subscribe import Subscriber
+from tests.peers.programs import block
 from tests.simulated import simulate, stream_info
-from tests.system.processes import wait_until
+from tests.system.processes import Running, wait_until
 from tests.system.sources import ArraySource, LayoutSource, segments
 from tests.unit.detect.streaming import stream
 
@@ -216,6 +220,29 @@ def test_a_plain_subscriber_is_told_of_sessions_that_went_by() -> None:
     assert told["spikes", 0] == first.fields["seq"] > 0
 
 
+@pytest.mark.parametrize("lost", ["end", "end and info", "from one's tail to another's begin"])
+def test_the_protocols_lossless_program_follows_without_loss(lost: str, tmp_path: Path) -> None:
+    (tmp_path / "lossless.py").write_text(block("python: lossless"), "utf-8")
+    with Engine(config(publish={"linger_s": 60.0}), source=LayoutSource(*layouts()[:2])) as engine:
+        command = [sys.executable, str(tmp_path / "lossless.py"), engine.endpoint, str(tmp_path / "position")]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        engine.start()
+        wait_until(lambda: engine.subscribers or program.poll() is not None, "subscribing")
+        wait_until(lambda: engine.status.get("reply", {}).get("holding"), "joining")
+        Lossy(engine, lambda part, n, kind: LOSSES[lost](part, n, kind) and (part, kind) != (2, "end"))
+        engine.release()
+        wait_until(lambda: engine.wait(0.01), "the end of the run")
+    out, err = program.communicate(timeout=60)
+    assert (program.returncode, err) == (0, "")
+    wanted = [
+        spike["id"]
+        for (n, rate), samples in zip(LAYOUTS[:2], SIGNALS, strict=False)
+        for events in stream(segments(samples, HOLES), stream_info(n, rate), DetectSettings(), [4096])
+        for spike in events.spikes
+    ]
+    assert [int(line) for line in out.split()] == wanted
+
+
 def test_latest_hands_on_the_newest_of_the_newest_session() -> None:
     source = LayoutSource(*layouts())
     with Engine(config(), source=source) as engine:
@@ -274,6 +301,31 @@ def test_the_log_goes_on_in_a_folder_of_its_own_for_each_layout(tmp_path: Path) 
     assert [log.facts["follows"] for log in logs] == [None, "a.rtspikes", "a-3.rtspikes"]
     assert all(log.facts["ended"]["engine"] for log in logs)
     assert list((tmp_path / "a-2.rtspikes").iterdir()) == []
+
+
+def test_commands_that_listen_and_log_say_when_a_session_begins(tmp_path: Path) -> None:
+    source = LayoutSource(*layouts()[:2])
+    with (
+        Engine(config(), source=source) as engine,
+        Running("listen", engine.endpoint, "--json") as listen,
+        Running("log", engine.endpoint, tmp_path / "a") as log,
+        Running("log", engine.endpoint, tmp_path / "b", "--child") as child,
+    ):
+        engine.start()
+        wait_until(lambda: engine.subscribers == 3 and child.out, "subscribing")
+        wait_until((tmp_path / "a.rtspikes" / "session.json").exists, "logging")
+        engine.release()
+        wait_until(lambda: engine.wait(0.01), "the end of the run")
+        assert [program.finish() for program in (listen, log, child)] == [0, 0, 0]
+    assert listen.err == [
+        "rtspikes: another session: 3 channels at 20000 Hz; samples, and times of spikes, count from its start"
+    ]
+    counts = [len(read_session(tmp_path / f"a{part}.rtspikes").spikes) for part in ("", "-2")]
+    assert len(listen.out) == sum(counts)
+    folder = str(tmp_path / "a-2.rtspikes")
+    assert log.err == [f"rtspikes: the stream has another layout; its new session is logged in {folder}"]
+    assert [line.split(": ")[1] for line in log.out] == [str(tmp_path / "a.rtspikes"), folder]
+    assert child.out == [f"{READY} {tmp_path / name}" for name in ("b.rtspikes", "b-2.rtspikes")]
 
 
 @pytest.mark.parametrize(

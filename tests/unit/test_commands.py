@@ -64,7 +64,7 @@ class Run:
         self.stopped = False
         self.commands = Commands(
             self.service, self.detector, self.announcer, info, self.clock, HandClock(),  # type: ignore[arg-type]
-            lambda: 21000, self.stop,
+            lambda: 21000, self.stop, "s2",
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -100,6 +100,16 @@ def test_a_change_is_announced_for_a_sample_that_is_still_to_come(
     later = run.detector.process(run.samples[20000:30000], 20000)
     if command in ("threshold", "mute"):
         assert later.thresholds[0].sample == 20000 + LEAD
+
+
+def test_a_command_for_another_session_is_not_carried_out() -> None:
+    run = Run()
+    assert run.ask("mute", select="E1", session="s2")["ok"]
+    outcome = run.ask("mute", select="E2", session="s1")
+    assert (outcome["ok"], outcome["error"], outcome["session"]) == (False, "unknown_session", "s2")
+    assert run.detector.next_sample == 20000
+    assert len(run.announcer.notices) == 1
+    assert (run.commands.done, run.commands.refused) == (1, 1)
 
 
 def test_what_was_announced_is_what_replays_repeat() -> None:

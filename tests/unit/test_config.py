@@ -20,7 +20,8 @@ from tests.simulated import stream_info
 
 WITHOUT_DEFAULT = {
     "source.uri", "source.uv_per_unit", "source.rate_hz", "source.stop_s", "detect.threshold_uv",
-    "detect.filter.highpass_order", "detect.filter.lowpass_order", "detect.noise.file", "publish.keys", "reply.endpoint", "session",
+    "detect.filter.highpass_order", "detect.filter.lowpass_order", "detect.noise.file", "publish.keys",
+    "reply.endpoint", "session",
 }  # fmt: skip
 
 

@@ -178,7 +178,7 @@ class LslSource:
                 )
         elif not self._silent and silent_s >= SILENT_S:
             self._silent = True
-            text = f"no samples since {silent_s:.1f} s from {self._name()}; its connection stands"
+            text = f"no samples for {silent_s:.1f} s from {self._name()}; its connection stands"
             self._remarks.append(Remark(0, "source_silent", text))
         elif self._silent and silent_s >= DEAF_S and self._search is None:
             self._look_for_it()

@@ -1,6 +1,7 @@
 """What a session's folder `NAME.rtspikes/` holds.
 
-    session.json      everything constant: info, configuration, host, clocks; at the end: totals and how it ended
+    session.json      everything constant: info, configuration, host, clocks; `part` of the run that it is, and the
+                      folder that it follows; at the end: totals and how it ended
     spikes.bin        SPIKE_DTYPE records            waveforms.bin   float32 × snippet samples, one row per spike
     rejected.bin      REJECTED_DTYPE records         gaps.bin        GAP_DTYPE records
     thresholds.bin    THRESHOLD_DTYPE records, all channels at each change
@@ -12,6 +13,8 @@
 A flush appends to the data files first and to the journal last, the record of spikes.bin at the very end. What the
 journal does not vouch for, after a crash, is a torn tail that readers leave out. Every .bin file is readable as it is
 by `numpy.fromfile`, MATLAB's `memmapfile` and C.
+
+A run whose stream changes its layout has a folder for each: NAME.rtspikes, NAME-2.rtspikes, NAME-3.rtspikes …
 """
 
 from __future__ import annotations

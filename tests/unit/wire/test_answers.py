@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtspikes.wire import answers as answers_module
 from rtspikes.wire.answers import HOLD_S, MOST_CLIENTS, MOST_WAITING, REPLY_BYTES, Answers
-from rtspikes.wire.history import HistoryReader, HistoryWriter, size_for
+from rtspikes.wire.history import MOST_SESSIONS, HistoryReader, HistoryWriter, size_for
 
 CODES = {"malformed", "version", "unknown_request", "unknown_session", "unknown_topic", "forbidden", "busy"}
 AGAIN = {"v": 1, "id": 1, "request": "again", "session": "s1", "topic": "spikes/a/", "from_seq": 0}
@@ -50,6 +50,31 @@ def test_again_gives_the_messages_as_they_were_sent() -> None:
     assert desk.again(from_seq=2, to_seq=4)[1] == [b"spikes 2", b"spikes 3"]
     head, frames = desk.again(from_seq=10)
     assert (head["first_seq"], head["n"], frames) == (10, 0, [])
+
+
+def test_sessions_before_the_current_one_are_served_under_their_names() -> None:
+    desk = Desk()
+    desk.answers.set_info("s1", b"first")
+    desk.writer.begin_session("s2")
+    desk.writer.append(0, 0, b"of the second", 0.0)
+    desk.answers.set_info("s2", b"second")
+    assert desk.again(from_seq=9)[1] == [b"spikes 9"]
+    assert desk.again(session="s2")[1] == [b"of the second"]
+    assert desk.ask("status")[1] == []
+    assert [desk.ask("info", **of)[1] for of in ({}, {"session": "s1"}, {"session": "s2"})] == [
+        [b"second"], [b"first"], [b"second"]]  # fmt: skip
+    for request in ("again", "info"):
+        head = desk.ask(request, session="s3", topic="spikes/a/", from_seq=0)[0]
+        assert (head["error"], head["session"]) == ("unknown_session", "s2")
+    assert desk.ask("info", session=7)[0]["error"] == "unknown_session"
+
+
+def test_infos_are_kept_for_as_many_sessions_as_the_history_has() -> None:
+    desk = Desk()
+    for i in range(2 * MOST_SESSIONS):
+        desk.answers.set_info(f"s{i}", b"%d" % i)
+    assert desk.ask("info", session="s7")[0]["ok"] is False
+    assert desk.ask("info", session="s8")[1] == [b"8"]
 
 
 def test_replies_are_below_256_kib_whatever_is_asked() -> None:

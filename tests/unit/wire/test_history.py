@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rtspikes.errors import ConfigError
 from rtspikes.processes import start_module
 from rtspikes.wire import shared as shared_module
-from rtspikes.wire.history import HistoryReader, HistoryWriter, size_for
+from rtspikes.wire.history import MOST_SESSIONS, HistoryReader, HistoryWriter, size_for
 from rtspikes.wire.shared import SharedMemory
 
 MIB = 2**20
@@ -91,6 +91,54 @@ def test_the_newest_messages_are_there_whole_and_nothing_else(
         kept += sum(64 + len(m) for m in found.messages)
     total = sum(64 + size for _, size in sizes)
     assert kept >= min(total, MIB // 2)
+
+
+def test_each_session_has_numbers_of_its_own_and_those_before_are_still_found() -> None:
+    writer, reader = history()
+    sessions = [f"session{i}" for i in range(MOST_SESSIONS + 3)]
+    for i, session in enumerate(sessions):
+        writer.begin_session(session)
+        assert reader.session == session
+        for n in range(i + 1):
+            writer.append(1, n, b"%s %d" % (session.encode(), n), 0.0)
+    for i, session in enumerate(sessions):
+        ordinal = reader.find(session)
+        if i < 3:
+            assert ordinal is None
+        else:
+            messages = [b"%s %d" % (session.encode(), n) for n in range(i + 1)]
+            assert reader.read(1, 0, None, 10**6, ordinal) == (0, 0, i + 1, messages)
+            assert reader.read(2, 0, None, 10**6, ordinal) == (0, 0, 0, [])
+    assert reader.read(1, 2, 3, 10**6).messages == [b"%s 2" % sessions[-1].encode()]
+    assert reader.last(1) == b"%s %d" % (sessions[-1].encode(), len(sessions) - 1)
+    assert reader.find("nobody") is None
+
+
+def test_a_session_whose_messages_are_gone_still_says_how_many_there_were() -> None:
+    writer, reader = history(seconds=10.0)
+    writer.begin_session("s1")
+    for n in range(5):
+        writer.append(0, n, b"x", 0.0)
+    writer.begin_session("s2")
+    for n in range(20):
+        writer.append(0, n, b"y", 100.0)
+    assert reader.read(0, 0, None, 10**6, reader.find("s1")) == (5, 5, 5, [])
+    assert len(reader.read(0, 0, None, 10**6).messages) == 20
+
+
+def test_a_reader_that_comes_later_finds_all_sessions() -> None:
+    memory = mmap(-1, size_for(1.0))
+    writer = HistoryWriter(memory, 1e9)
+    for session in ("s1", "s2"):
+        writer.begin_session(session)
+        writer.append(0, 0, session.encode(), 0.0)
+    reader = HistoryReader(memory)  # in a process that was started anew
+    assert [reader.read(0, 0, None, 100, reader.find(s)).messages for s in ("s1", "s2")] == [[b"s1"], [b"s2"]]
+
+
+def test_a_sessions_name_must_fit() -> None:
+    with pytest.raises(ValueError, match="16 characters at most"):
+        history()[0].begin_session("x" * 17)
 
 
 def test_another_process_reads_while_this_one_writes_and_never_gets_torn_bytes() -> None:
