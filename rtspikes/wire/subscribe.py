@@ -74,7 +74,7 @@ class Subscriber:
         self.endpoint = endpoint
         self.kinds = tuple(dict.fromkeys(kinds))
         self.info: dict[str, Any] | None = None
-        self.ended = False
+        self._ended = False
         self.end: dict[str, Any] | None = None
         self.missed_total = 0
         self.resumed: bool | None = None
@@ -111,7 +111,7 @@ class Subscriber:
             self.endpoint, kinds, self._stream, self._high_water_mark, self._key, self._counts
         )
         if self._wants_latest:
-            self._latest = Latest(self._next, lambda: self.ended)
+            self._latest = Latest(self._next, lambda: self._ended and not self._ready)
             self._latest.start()
         return self
 
@@ -135,21 +135,22 @@ class Subscriber:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches until the engine's end."""
-        while not self._done:
+        while not self.ended:
             batch = self.get()
             if batch is not None:
                 yield batch
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Yield batches until the engine's end, waiting in a thread of the event loop's executor."""
-        while not self._done:
+        while not self.ended:
             batch = await asyncio.to_thread(self.get, STEP_MS * 1e-3)
             if batch is not None:
                 yield batch
 
     @property
-    def _done(self) -> bool:
-        return self._latest.done if self._latest is not None else self.ended and not self._ready
+    def ended(self) -> bool:
+        """Whether the engine has ended, and every batch up to its end was returned."""
+        return self._latest.done if self._latest is not None else self._ended and not self._ready
 
     @property
     def position(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class Subscriber:
 
     def _next(self, timeout_s: float | None) -> Batch | None:
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not (self.ended and not self._ready):
+        while not (self._ended and not self._ready):
             left_ms = STEP_MS
             if deadline_s is not None:
                 left_ms = max(0, min(STEP_MS, round((deadline_s - time.monotonic()) * 1e3)))
@@ -398,7 +399,7 @@ class Subscriber:
         """Make a batch of a message if it was asked for, or has losses to tell."""
         self._numbers.take(message)
         if message.kind == "end":
-            self.ended, self.end = self._sessions.end(message.fields), message.fields
+            self._ended, self.end = self._sessions.end(message.fields), message.fields
         if message.kind in self.kinds or self._owed:
             batch = batch_of(message, tuple(self._owed))
             self._ready.append((batch, self._behind(message.session)))

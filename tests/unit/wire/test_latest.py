@@ -75,7 +75,7 @@ def test_a_program_that_shows_the_present_gets_the_present() -> None:
         for n in range(100):
             send_spikes(out, 10 * n, 10 * n + 10, 10 * n + 5)
         send_end(out)
-        until(lambda: subscriber.ended)
+        until(lambda: subscriber.end)
         batches = list(subscriber)
         assert [b.spikes["sample"].tolist() for b in batches] == [[995]]
         assert (batches[0].superseded, batches[0].missed) == (99, ())

@@ -335,6 +335,23 @@ def test_some_kinds_can_be_had_from_the_start() -> None:
     assert (numbers(batches, "spikes"), missed(batches, "spikes")) == ([4], [])
 
 
+def test_what_was_recovered_together_with_the_end_is_still_to_be_taken() -> None:
+    engine = Engine()
+    for _ in range(4):
+        engine.spikes(arrives=False)
+    engine.info()
+    for _ in range(3):
+        engine.spikes(arrives=False)
+    engine.end()
+    made = subscriber(engine, from_start=("spikes",))
+    got = []
+    while not made.ended:  # as a program does that looks at the time, too
+        batch = made.get(0.0)
+        got += [] if batch is None else [batch]
+    assert received(made) == []
+    assert numbers(got, "spikes") == list(range(7))
+
+
 @pytest.mark.parametrize("frames", [[b"\xc1"], [msgpack.packb({"v": 1})], [b""], ["another"]])
 def test_a_history_that_gives_garbage_leaves_a_hole(frames: list[Any]) -> None:
     engine = Engine()
