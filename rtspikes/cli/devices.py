@@ -15,6 +15,7 @@ from rtspikes.cli.examples import examples
 from rtspikes.cli.failures import one_line
 from rtspikes.cli.parameters import Number
 from rtspikes.errors import SourceError
+from rtspikes.lsl import be_verbose
 from rtspikes.lsl.find import look, rows
 from rtspikes.sources import known_schemes
 
@@ -33,13 +34,16 @@ WIDEST = 60
     metavar="S",
     help="How long to look for LSL streams (s); 0: not at all.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show liblsl's own messages.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
-def devices(wait_s: float, as_json: bool) -> None:
+def devices(wait_s: float, verbose: bool, as_json: bool) -> None:
     """List what --source takes: every scheme, with an example, and the LSL streams that are on the network now.
 
     Schemes come with rtspikes and with device packages; one that cannot be loaded is listed with the reason. A stream
     is listed with the address that means it alone.
     """
+    if verbose:
+        be_verbose()
     schemes = [_row(scheme, load) for scheme, load in known_schemes().items()]
     streams, error = _streams(wait_s) if wait_s else ([], None)
     if as_json:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,14 @@ import click
 from rtspikes.cli.children import LogChild
 from rtspikes.cli.debug import debugging
 from rtspikes.cli.examples import examples
+from rtspikes.cli.failures import one_line
+from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.like import given_keys, like_session
 from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings, sessions
 from rtspikes.cli.progress import Progress, said_if_slow, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.errors import ConfigError
+from rtspikes.lsl import be_verbose
 from rtspikes.subscribers.log.writer import check_free, session_path
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Encrypt, and let in only the keys of this folder (see rtspikes keys)."),
             click.option("--insecure", is_flag=True,
                          help="Let --publish be an address for others without keys: whoever reaches it can read."),
+            click.option("-v", "--verbose", is_flag=True, help="Show liblsl's own messages."),
             click.option("--set", "overrides", multiple=True, type=Setting(), metavar="KEY=VALUE",
                          help="Any setting, for example detect.threshold=4.5 (repeatable)."),
         ]
@@ -122,7 +124,10 @@ def _run(
     like: Path | None,
     keys: Path | None,
     insecure: bool,
+    verbose: bool,
 ) -> int:
+    if verbose:
+        be_verbose()
     asked: dict[str, Any] = {"endpoint": publish, "wait_subscribers": wait_subscribers}
     asked |= {"keys": None if keys is None else str(keys), "insecure": insecure or None}
     asked = {k: v for k, v in asked.items() if v is not None}
@@ -145,8 +150,9 @@ def _run(
             if log_path is not None:
                 key = engine.child_key.to_text() if engine.child_key is not None else None
                 child = LogChild(engine.endpoint, log_path, debugging(), key)
-            with _signals(engine):
+            with interrupts(engine.stop, engine.abort):
                 _supervise(engine, config, child, duration)
+        _tell_news(engine)
         logged = child.finish(config.publish.linger_s) if child else 0
     finally:
         if child is not None:
@@ -174,6 +180,7 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
             if part != engine.part:
                 part, info = engine.part, engine.info
                 click.echo(f"session {part}: {info.n_channels} channels at {info.rate_hz:g} Hz", err=True)
+            _tell_news(engine)
             progress.show(engine.status)
             if child is not None:
                 child.tell_if_dead()
@@ -184,27 +191,10 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
                 engine.stop()
 
 
-@contextmanager
-def _signals(engine: Engine) -> Iterator[None]:
-    """Let the first Ctrl-C (or a polite kill) drain the run and the second end it at once."""
-    asked = 0
-
-    def ask(signum: int, frame: object) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            engine.stop()
-        else:
-            engine.abort()
-            raise KeyboardInterrupt
-
-    names = [n for n in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, n)]
-    before = {n: signal.signal(getattr(signal, n), ask) for n in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+def _tell_news(engine: Engine) -> None:
+    """Say what the source said."""
+    for text in engine.take_news():
+        click.echo(one_line(text), err=True)
 
 
 def _summary(engine: Engine, logs: Sequence[str]) -> None:

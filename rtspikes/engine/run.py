@@ -154,6 +154,11 @@ class Engine:
         """Figures of `status` over all sessions: `counts`, `signal_s`, `bad_samples`, `commands_done`."""
         return self._past.with_current(self.status)
 
+    def take_news(self) -> list[str]:
+        """Return what the source said since this was last asked, at most the newest 64 texts."""
+        news = self._service.news
+        return [news.popleft() for _ in range(len(news))]
+
     @property
     def subscribers(self) -> int:
         """Subscribers that are there and know the session."""

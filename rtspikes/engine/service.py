@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ from rtspikes.wire.announce import Announcer
 from rtspikes.wire.keys import ClientKey, Right, ServerKeys
 from rtspikes.wire.publish import Publisher
 from rtspikes.wire.reply import ReplyService
+
+MOST_NEWS = 64
+"""Texts that wait for somebody who shows them; without one the oldest go."""
 
 
 class Service:
@@ -46,6 +50,8 @@ class Service:
         except BaseException:
             self.close(at_once=True)
             raise
+        self.news: deque[str] = deque(maxlen=MOST_NEWS)
+        """What the source said of late, for a person at this terminal; any thread may take it from the left."""
         self._facts: dict[str, Any] = {}
         self._reply_told = ""
         self._restarts_told = 0

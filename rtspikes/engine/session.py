@@ -162,6 +162,7 @@ class Session:
         self._bursts.say(self._ring.next_sample, remark)
 
     def _tell_remark(self, sample: int, remark: Remark) -> None:
+        self._service.news.append(remark.text)
         self.announcer.notice(remark.cause, remark.text, remark.amount, sample, **remark.facts)
 
     def state(self) -> dict[str, Any]:
