@@ -50,7 +50,8 @@ class Ring:
         if capacity < 1:
             raise ConfigError(f"ring: capacity must be >= 1 sample, got {capacity}; raise ring.max_mib")
         self.capacity = capacity
-        self.memory: Samples = np.zeros((capacity, n_channels), dtype)
+        self.memory: Samples = np.empty((capacity, n_channels), dtype)
+        self.memory.fill(0)  # has the system give every page now: a live source would wait for each
         self.written = 0
         self.reserved = 0
         self.leased = 0

@@ -116,6 +116,10 @@ class Session:
         ended = self.acquired.is_set()  # read before the ring: what is in it then is all there will be
         seen, reached = self._ring.written, self._ring.next_sample
         block = self._reader.next(LARGEST_BLOCK) if self._start.look(ended) else None
+        if block is None and not ended:
+            self._tell_remarks(reached + 1)
+            self._idle(seen)
+            block = self._reader.next(LARGEST_BLOCK) if self._start.learned else None
         if block is not None:
             self.commands.schedule(self._changes, "the session that is repeated")  # now that all hear of it
             self._changes = ()
@@ -124,9 +128,8 @@ class Session:
             with self._moved:
                 self._moved.notify_all()
             return True
-        self._tell_remarks(reached + 1)
-        if not ended:
-            self._idle(seen)
+        if ended:
+            self._tell_remarks(reached + 1)
         return not ended
 
     def _idle(self, seen: int) -> None:

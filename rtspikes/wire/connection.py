@@ -75,9 +75,15 @@ class Connection:
         try:
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            self._poller.poll(wait_ms)
-            self.watch()
-            return None
+            ready = [socket for socket, _ in self._poller.poll(wait_ms)]
+            if self._monitor in ready:
+                self.watch()
+            if self._socket not in ready:
+                return None
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return None
         self.heard_s = time.monotonic()
         return frames
 

@@ -96,6 +96,8 @@ class Publisher:
         self.bad_upstream = 0
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.XPUB)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
         self._gate = Gate(self._context, self._socket, LIMITS, keys, own, self.security == "local")
         self._failed = failed
         self._closing = threading.Event()
@@ -178,7 +180,7 @@ class Publisher:
     def poll(self) -> bool:
         """Take in new and lost subscribers, and send `info` to the new ones; tell whether it was sent."""
         for _ in range(MOST_CHANGES):
-            if not self._socket.poll(0):
+            if not self._poller.poll(0):
                 break
             frames = self._socket.recv_multipart(zmq.NOBLOCK)
             change, prefix = frames[0][:1], frames[0][1:]
@@ -211,7 +213,7 @@ class Publisher:
             self.history.append(_NUMBER[kind], seq, frames[1], begun_s)
         # Lets libzmq take in what subscribers have read and asked for: send() does so only now and then, and get()
         # would hold the interpreter's lock meanwhile.
-        self._socket.poll(0)
+        self._poller.poll(0)
         while True:
             try:
                 self._socket.send_multipart(frames)

@@ -34,6 +34,7 @@ from rtspikes.protocols import Anchor, Hole, Remark
 from rtspikes.sources.lsl.line import Line
 from rtspikes.sources.lsl.offset import ClockOffset
 from rtspikes.sources.lsl.published import PublishedTimes
+from rtspikes.sources.lsl.straight import MOST_RUNS, Straight
 from rtspikes.sources.lsl.window import WINDOW_RUNS, WINDOW_S, Window
 from rtspikes.types import GapCause
 
@@ -87,7 +88,7 @@ LARGEST_STAMP_S = 1e12
 """What is larger is no time."""
 
 REGULAR_HOLES = 4
-"""So many runs with the same hole before each, at the start, are a wrong nominal rate and no losses."""
+"""So many runs, each behind a hole in the same proportion to it, at the start: a wrong nominal rate and no losses."""
 
 EVIDENCE_S = 0.05
 """Signal after a step that must be regular before stamps that are not yet trusted are taken for counted."""
@@ -139,6 +140,7 @@ class Timeline:
         self._pulls: deque[tuple[float, float, int]] = deque(maxlen=256)  # of late: arrival, last stamp, samples
         self._published = PublishedTimes(nominal_hz)
         self._window = Window()
+        self._straight = Straight()
         self.resets = 0
         self.bad_stamps = 0
         self._holes: list[Hole] = []
@@ -189,7 +191,8 @@ class Timeline:
         final: leave nothing undecided.
         """
         self._holes, self._remarks = [], []
-        stamps = self._mended(stamps)
+        if not (stamps.max() < LARGEST_STAMP_S and stamps.min() > -LARGEST_STAMP_S):
+            stamps = self._mended(stamps)
         before, row, held = self._next, 0, False
         self._tries = 0
         while row < len(stamps) and not held:
@@ -200,6 +203,7 @@ class Timeline:
             self._last_arrival_s = arrived_s
             self._pulls.append((arrived_s, self._last_stamp, self._next))
             self._quickest_s = min(self._quickest_s + 1e-6, arrived_s - self._last_stamp)
+            self._trust_again()
             self._publish(row, before)
         anchors, told = self._published.take()
         return Verdict(tuple(self._holes), anchors, (*self._remarks, *told), row if held else None)
@@ -207,8 +211,6 @@ class Timeline:
     def _mended(self, stamps: Stamps) -> Stamps:
         """Return the stamps without those that are no number: they follow the one before."""
         good = np.abs(stamps) < LARGEST_STAMP_S
-        if good.all():
-            return stamps
         first_good = float(stamps[good][0]) if good.any() else 0.0
         last = self._last_stamp if math.isfinite(self._last_stamp) else first_good - 1 / self._nominal_hz
         mended = stamps.copy()
@@ -255,6 +257,7 @@ class Timeline:
         self._note_jitter(abs(residual_s), n)
         line.update(stamp, at, 1)
         self._window.add_run(stamp, at, line.period_s)
+        self._straight.add(at, stamp)
         self._advance(n, stamp)
         return True
 
@@ -292,6 +295,8 @@ class Timeline:
         self._note_jitter(float(np.abs(runs.residuals).max()), n)
         self._line.update(float(runs.stamps.mean()), float(runs.at.mean()), len(runs.at))
         self._window.add(runs.stamps, runs.at, self._line.period_s)
+        for at, stamp in zip(runs.at[-MOST_RUNS:].tolist(), runs.stamps[-MOST_RUNS:].tolist(), strict=True):
+            self._straight.add(at, stamp)
         self._advance(n, float(runs.stamps[-1]))
 
     def _note_jitter(self, largest_s: float, n: int) -> None:
@@ -301,6 +306,20 @@ class Timeline:
         noisy = largest_s > min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
         self._clean = 0 if noisy else self._clean + n
         self._noisy = (self._noisy or noisy) and not self.counted
+
+    def _trust_again(self) -> None:
+        """Take stamps for counted again that lie on a line, if it is the one that was thought of: nothing is lost."""
+        line = self._line
+        if line is None or self.counted:
+            return
+        within_s = min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
+        period_s = self._straight.period_s(within_s, TRUST_S * self._nominal_hz)
+        at = self._next - 1
+        if period_s is None or abs(self._last_stamp - line.predict(at)) > 0.5 * line.period_s:
+            return
+        self._line = Line(self._last_stamp, at, period_s, within_s, 2e6 * within_s / TRUST_S)
+        self._envelope_s, self._noisy = 0.5 * within_s, False
+        self._clean = math.ceil(TRUST_S * self._nominal_hz)
 
     def _advance(self, n: int, last_stamp: float) -> None:
         self._next += n
@@ -319,7 +338,8 @@ class Timeline:
             missing = (part[runs.starts] - before) / line.period_s - 1
             doubts = 0.05 + np.abs(missing) * self._rate_doubt(line)
             whole = np.abs(missing - np.round(missing)) < doubts
-            if not self._tries and self._speaks_against_counting(step_s, missing, whole):
+            lengths = runs.lasts - runs.starts + 1
+            if not self._tries and self._speaks_against_counting(step_s, missing, whole, lengths):
                 self._note_jitter(abs(step_s), 0)
                 return row, False
             if self._presumed:
@@ -355,10 +375,13 @@ class Timeline:
         self._accept(first._replace(at=at, residuals=first.stamps - line.predict(at)), n)
         return row + n, False
 
-    def _speaks_against_counting(self, step_s: float, missing: Stamps, whole: NDArray[np.bool_]) -> bool:
-        """Tell whether no sample counter steps like this: `missing` samples before each run, `whole` or not."""
+    def _speaks_against_counting(
+        self, step_s: float, missing: Stamps, whole: NDArray[np.bool_], lengths: NDArray[np.intp]
+    ) -> bool:
+        """Tell whether no sample counter steps like this: `missing` samples before runs of `lengths`, `whole` or not."""
         if self._presumed:
-            regular = len(missing) >= REGULAR_HOLES and float(np.ptp(missing)) < 0.1
+            parts = (missing / lengths)[:-1]  # the last run may go on
+            regular = len(parts) >= REGULAR_HOLES and float(np.ptp(parts)) < 0.1 * abs(float(parts[0]))
             return regular or step_s < 0 or not whole.all()
         return self.counted and not whole[0] and step_s < CLOCK_STEP_S
 
@@ -408,6 +431,7 @@ class Timeline:
             n = int(runs.lasts[0])
             line.restart(float(runs.stamps[0]), self._next + n, max(1e-6, self._envelope_s))
         self._window.forget()
+        self._straight.forget()
         self._place(row, reset=False)
 
     def _reset_clock(self, row: int, step_s: float, runs: Runs, gap_s: float, cause: GapCause) -> None:
@@ -466,6 +490,7 @@ class Timeline:
             self.resets += 1
             self._remarks.append(Remark(row, "resync", f"stamps went back by {-shift_s:.6g} s; times follow them"))
         self._window.forget()
+        self._straight.forget()
         self._place(row, reset=shift_s < 0)
 
     # the published times
@@ -502,4 +527,5 @@ class Timeline:
         if period_s > 0 and abs(period_s - 1 / self._nominal_hz) > RATE_WRONG / self._nominal_hz + 2 * spread_s:
             self._line = Line(self._last_stamp, self._next - 1, period_s, self._envelope_s, 10 * PRIOR_PPM)
             self._window.forget()
+            self._straight.forget()
             self._published.tell_rate(row, self._line)
