@@ -177,10 +177,10 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
     part = engine.part
     with Progress(engine.info, config.source) as progress:
         while not engine.wait(LOOK_S):
+            _tell_news(engine)
             if part != engine.part:
                 part, info = engine.part, engine.info
                 click.echo(f"session {part}: {info.n_channels} channels at {info.rate_hz:g} Hz", err=True)
-            _tell_news(engine)
             progress.show(engine.status)
             if child is not None:
                 child.tell_if_dead()

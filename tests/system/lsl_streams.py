@@ -60,7 +60,8 @@ class Producer:
     """An outlet that notes the stamp of every chunk pushed; there until `close` or the end of the block."""
 
     def __init__(self, info: Any) -> None:
-        self._outlet: Any = pylsl.StreamOutlet(info, 0, 360)
+        most = 360 if info.nominal_srate() else 3600  # s; without a rate: hundreds of samples
+        self._outlet: Any = pylsl.StreamOutlet(info, 0, most)
         self.lasts: list[int] = []
         self.stamps: list[float] = []
 

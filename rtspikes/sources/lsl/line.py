@@ -14,7 +14,7 @@ ROUNDING_S = 0.2e-6
 FIRST_S, FIRST = 5e-6, 10
 """The deviation that is assumed before any was seen; the first ones count whole, whatever they are."""
 
-UNKNOWN_S = 0.3e-3
+UNKNOWN_S = 0.05e-3
 """The least noise that is reckoned with as long as it is unknown: what is taken for exact would bend the line."""
 
 OUTLIER, CLIP = 10.0, 4.0

@@ -308,18 +308,23 @@ class Timeline:
         self._noisy = (self._noisy or noisy) and not self.counted
 
     def _trust_again(self) -> None:
-        """Take stamps for counted again that lie on a line, if it is the one that was thought of: nothing is lost."""
+        """Take stamps for counted again that lie on a line, if it is the one that was thought of: nothing is lost.
+
+        At the start the line is not known well, and what it does not know of the rate looks like jitter.
+        """
         line = self._line
-        if line is None or self.counted:
+        if line is None or self.counted or self._presumed:
             return
         within_s = min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
-        period_s = self._straight.period_s(within_s, TRUST_S * self._nominal_hz)
+        least_s = TRUST_S if self._published.settled else 0.1 * TRUST_S
+        found = self._straight.line(within_s, least_s * self._nominal_hz)
         at = self._next - 1
-        if period_s is None or abs(self._last_stamp - line.predict(at)) > 0.5 * line.period_s:
+        if found is None or abs(self._last_stamp - line.predict(at)) > 0.5 * line.period_s:
             return
-        self._line = Line(self._last_stamp, at, period_s, within_s, 2e6 * within_s / TRUST_S)
+        period_s, span = found
+        self._line = Line(self._last_stamp, at, period_s, within_s, 2e6 * within_s / (span * period_s))
         self._envelope_s, self._noisy = 0.5 * within_s, False
-        self._clean = math.ceil(TRUST_S * self._nominal_hz)
+        self._clean = span
 
     def _advance(self, n: int, last_stamp: float) -> None:
         self._next += n
@@ -378,7 +383,7 @@ class Timeline:
     def _speaks_against_counting(
         self, step_s: float, missing: Stamps, whole: NDArray[np.bool_], lengths: NDArray[np.intp]
     ) -> bool:
-        """Tell whether no sample counter steps like this: `missing` samples before runs of `lengths`, `whole` or not."""
+        """Tell whether no sample counter steps so: `missing` samples before runs of `lengths`, `whole` or not."""
         if self._presumed:
             parts = (missing / lengths)[:-1]  # the last run may go on
             regular = len(parts) >= REGULAR_HOLES and float(np.ptp(parts)) < 0.1 * abs(float(parts[0]))
@@ -423,7 +428,9 @@ class Timeline:
             doubt = lost * self._rate_doubt(line)
             uncertain = min(max(round(doubt), int(abs(exact - lost) > 0.1 + doubt)), lost)
         else:
-            uncertain = max(1, math.ceil(self._envelope_s / line.period_s))
+            # where more was lost while this was held back, its first run tells less than their middle
+            doubt_s = max(self._envelope_s, abs(step_s - float(runs.residuals[0])))
+            uncertain = max(1, math.ceil(doubt_s / line.period_s))
         if lost:
             self._holes.append(Hole(row, lost, cause, uncertain))
         self._next += lost
@@ -431,7 +438,8 @@ class Timeline:
             n = int(runs.lasts[0])
             line.restart(float(runs.stamps[0]), self._next + n, max(1e-6, self._envelope_s))
         self._window.forget()
-        self._straight.forget()
+        if abs(exact - lost) > 0.1:
+            self._straight.forget()
         self._place(row, reset=False)
 
     def _reset_clock(self, row: int, step_s: float, runs: Runs, gap_s: float, cause: GapCause) -> None:

@@ -117,6 +117,40 @@ def test_any_losses_between_any_chunks_are_exact(holes: list[tuple[int, int]], s
     assert all(hole.uncertain == 0 for _, hole in heard.holes)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_chunks_that_are_lost_from_the_start_are_no_wrong_rate(seed: int) -> None:
+    lost = set(np.cumsum(np.random.default_rng(seed).integers(4, 12, 200)).tolist())
+    heard = hear(counted(6, chunk=100, rate_hz=RATE * (1 + 50e-6), lost=lambda first, end: first // 100 in lost))
+    np.testing.assert_array_equal(heard.samples, heard.produced)
+    assert heard.timeline.status()["stamps"] == "counted"
+
+
+@pytest.mark.parametrize(("chunk", "together"), [(20, 10), (100, 4), (333, 6)])
+def test_a_drift_that_is_not_known_yet_is_not_taken_for_jitter_for_long(chunk: int, together: int) -> None:
+    """A pull brings what the rate is wrong by, times many samples, before the rate is known."""
+    pushes = counted(8, chunk=chunk, rate_hz=RATE * (1 + 100e-6), lost=lambda first, end: first // chunk in (40, 61))
+    pulls = [
+        Push(
+            np.concatenate([p.samples for p in pushes[i : i + together]]),
+            np.concatenate([p.stamps for p in pushes[i : i + together]]),
+            pushes[min(i + together, len(pushes)) - 1].arrived_s,
+        )
+        for i in range(0, len(pushes), together)
+    ]
+    heard = hear(pulls)
+    np.testing.assert_array_equal(heard.samples, heard.produced)
+    assert [hole.uncertain for _, hole in heard.holes] == [0, 0]
+    assert heard.timeline.status()["stamps"] == "counted"
+
+
+def test_two_losses_of_jittered_stamps_that_are_held_back_together_are_within_their_uncertainty() -> None:
+    heard = hear(
+        jittered(20, busy, lost=lambda first, end: first // 20 in (*range(10_000, 10_015), *range(10_060, 10_090)))
+    )
+    assert heard.lost > 0
+    assert abs(heard.lost - 45 * 20) <= sum(hole.uncertain for _, hole in heard.holes)
+
+
 def test_a_hole_within_one_pull_is_found_where_it_is() -> None:
     a, b = push(0, 40, START_S, START_S), push(291, 20, START_S + 271 / RATE, START_S)
     timeline = Timeline(RATE, ClockOffset(same_computer=True), 10.0)
