@@ -166,5 +166,7 @@ class NoiseTracker:
             self._job = self._at if enough else None
             self._tiles_done = 0
             self._at += 1
+            if self._job is None and self.boundary <= sample:  # a gap: nothing came of the blocks in it
+                self._at += (sample - self.boundary) // self.block + 1
             self.rows.begin(self._at * len(self.rows.valid))
         return changed

@@ -90,6 +90,12 @@ LARGEST_STAMP_S = 1e12
 REGULAR_HOLES = 4
 """So many runs, each behind a hole in the same proportion to it, at the start: a wrong nominal rate and no losses."""
 
+LONGEST_CHUNK = 400
+"""Longer runs may be of several chunks, or of one whose stamps say little of its beginning."""
+
+MOST_DOUBT = 0.25
+"""How far from whole samples a step of a sample counter may seem to be."""
+
 EVIDENCE_S = 0.05
 """Signal after a step that must be regular before stamps that are not yet trusted are taken for counted."""
 
@@ -111,6 +117,11 @@ class Runs(NamedTuple):
     at: NDArray[np.intp]
     stamps: Stamps
     residuals: Stamps
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """Rows of each run."""
+        return self.lasts - self.starts + 1
 
     def until(self, j: int) -> Runs:
         """Return the first `j` runs."""
@@ -232,6 +243,8 @@ class Timeline:
         runs = self._runs(part, line)
         out = np.abs(runs.residuals) > self._limit_s(line)
         out[0] |= self._reconnected
+        if self._presumed:  # the line is not known well yet, but a counter's step is whole samples in itself
+            out |= self._missing(part, runs, line.period_s) > 0.5
         if not out.any():
             self._accept(runs, len(part))
             self._late_shift(row + len(part))
@@ -254,7 +267,9 @@ class Timeline:
         residual_s = stamp - line.predict(at)
         if not abs(residual_s) <= self._limit_s(line) or self._reconnected:
             return False
-        self._note_jitter(abs(residual_s), n)
+        if self._presumed and (part[0] - self._last_stamp) * self._nominal_hz > 1.5:
+            return False
+        self._note_jitter(self._unexplained_s(abs(residual_s), line), n)
         line.update(stamp, at, 1)
         self._window.add_run(stamp, at, line.period_s)
         self._straight.add(at, stamp)
@@ -271,6 +286,11 @@ class Timeline:
         lasts = np.append(starts[1:] - 1, len(part) - 1)
         at = self._next + lasts
         return Runs(starts, lasts, at, part[lasts], part[lasts] - line.predict(at))
+
+    def _missing(self, part: Stamps, runs: Runs, period_s: float) -> Stamps:
+        """Return how many samples are missing before each run."""
+        before = np.append(self._last_stamp, part[runs.starts[1:] - 1])
+        return np.asarray((part[runs.starts] - before) / period_s - 1)
 
     def _begin(self, part: Stamps, arrived_s: float) -> Line:
         """Begin the line with the first stamps that come."""
@@ -292,7 +312,7 @@ class Timeline:
     def _accept(self, runs: Runs, n: int) -> None:
         """Take in `n` rows, these runs, that follow the line."""
         assert self._line is not None
-        self._note_jitter(float(np.abs(runs.residuals).max()), n)
+        self._note_jitter(self._unexplained_s(float(np.abs(runs.residuals).max()), self._line), n)
         self._line.update(float(runs.stamps.mean()), float(runs.at.mean()), len(runs.at))
         self._window.add(runs.stamps, runs.at, self._line.period_s)
         for at, stamp in zip(runs.at[-MOST_RUNS:].tolist(), runs.stamps[-MOST_RUNS:].tolist(), strict=True):
@@ -306,6 +326,10 @@ class Timeline:
         noisy = largest_s > min(COUNTED_S, COUNTED_SAMPLES / self._nominal_hz)
         self._clean = 0 if noisy else self._clean + n
         self._noisy = (self._noisy or noisy) and not self.counted
+
+    def _unexplained_s(self, residual_s: float, line: Line) -> float:
+        """Return what of a residual is more than the line is in doubt, as it is at the start."""
+        return max(0.0, residual_s - 3 * line.doubt_s(self._next)) if self._presumed else residual_s
 
     def _trust_again(self) -> None:
         """Take stamps for counted again that lie on a line, if it is the one that was thought of: nothing is lost.
@@ -339,16 +363,16 @@ class Timeline:
         step_s = float(runs.residuals[0])
         counted = self.counted
         if not self._reconnected:
-            before = np.append(self._last_stamp, part[runs.starts[1:] - 1])
-            missing = (part[runs.starts] - before) / line.period_s - 1
-            doubts = 0.05 + np.abs(missing) * self._rate_doubt(line)
+            missing = self._missing(part, runs, line.period_s)
+            within = np.where(runs.lengths <= LONGEST_CHUNK, runs.lengths, 0)  # stamps at the nominal rate
+            doubts = np.minimum(0.05 + (np.abs(missing) + within) * self._rate_doubt(line), MOST_DOUBT)
             whole = np.abs(missing - np.round(missing)) < doubts
-            lengths = runs.lasts - runs.starts + 1
-            if not self._tries and self._speaks_against_counting(step_s, missing, whole, lengths):
+            if not self._tries and self._speaks_against_counting(step_s, missing, whole, runs.lengths):
                 self._note_jitter(abs(step_s), 0)
                 return row, False
             if self._presumed:
-                if len(part) < EVIDENCE_S * self._nominal_hz and not final and self._waits(runs, arrived_s):
+                needed_s = EVIDENCE_S if runs.lengths.max() <= LONGEST_CHUNK else TRUST_S
+                if len(part) < needed_s * self._nominal_hz and not final and self._waits(runs, arrived_s):
                     return row, True
                 counted = True
             if counted:

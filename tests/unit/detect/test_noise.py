@@ -117,3 +117,18 @@ def test_work_is_spread_and_never_changes_when_sigma_takes_effect() -> None:
             19 * 526 * 4,
             19 * 526 * 5,
         ][:5]
+
+
+def test_a_gap_of_years_is_passed_at_once_and_sigma_goes_on_as_behind_a_short_one() -> None:
+    rng = np.random.default_rng(4)
+    parts = [rng.normal(0, level, (round(3 * RATE_HZ), 2)).astype(np.float32) for level in (10, 30)]
+    info = stream_info(2, dtype="float32", gain_uv=1.0)
+    block = Detector(info, DetectSettings(), ()).noise.block
+    found = []
+    for blocks in (7, 10**9):
+        behind = len(parts[0]) + blocks * block
+        results = stream([(0, parts[0]), (behind, parts[1])], info, DetectSettings(threshold=50), [2000])
+        updates = [(t.sample, t.sigma_uv.tolist()) for e in results for t in e.thresholds]
+        found.append([(at - behind if at >= behind else at, sigma) for at, sigma in updates])
+    assert found[0] == found[1]
+    assert any(at > block for at, _ in found[0])
