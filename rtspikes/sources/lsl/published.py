@@ -24,6 +24,8 @@ class PublishedTimes:
         self._told_ppm = 0.0
         self._anchors: list[Anchor] = []
         self._remarks: list[Remark] = []
+        self.base_s = 0.0
+        """The stamp from which the line's count."""
         self.settled = False
         """Whether the first piece is final."""
 
@@ -40,13 +42,13 @@ class PublishedTimes:
         if self.settled:
             return
         self._from = 0
-        self._time_s, self._period_s = _estimate(0, line, offset)
+        self._time_s, self._period_s = self._estimate(0, line, offset)
         self._anchors.insert(0, Anchor(-before, self._time_s, 1 / self._period_s))
         self.settled = final
 
     def place(self, row: int, sample: int, line: Line, offset: ClockOffset, reset: bool) -> None:
         """Begin a piece at `row`, number `sample`, on the estimate; unless in a reset, not one step back."""
-        time_s, period_s = _estimate(sample, line, offset)
+        time_s, period_s = self._estimate(sample, line, offset)
         if not reset and time_s < self._time(sample) - 0.5 * period_s:
             return
         self._from, self._time_s, self._period_s = sample, time_s, period_s
@@ -58,7 +60,7 @@ class PublishedTimes:
         if sample - self._from < PIECE_S * self._nominal_hz:
             return False
         time_s = self._time(sample)
-        target_s, target_period_s = _estimate(sample, line, offset)
+        target_s, target_period_s = self._estimate(sample, line, offset)
         error_s = target_s - time_s
         if abs(error_s) > JUMP_S:
             text = f"times jump by {error_s:.6g} s: the offset between this computer's clock and the stream's changed"
@@ -92,8 +94,7 @@ class PublishedTimes:
         """Return the published time of a sample, by the newest piece."""
         return self._time_s + (sample - self._from) * self._period_s
 
-
-def _estimate(sample: int, line: Line, offset: ClockOffset) -> tuple[float, float]:
-    """Return the time (LSL clock of this computer) of a sample, and the period there, as far as is known."""
-    stamp = float(line.predict(sample))
-    return stamp + offset.at(stamp), line.period_s * (1 + offset.line[2])
+    def _estimate(self, sample: int, line: Line, offset: ClockOffset) -> tuple[float, float]:
+        """Return the time (LSL clock of this computer) of a sample, and the period there, as far as is known."""
+        stamp = self.base_s + float(line.predict(sample))
+        return stamp + offset.at(stamp), line.period_s * (1 + offset.line[2])

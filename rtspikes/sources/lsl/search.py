@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Search:
     ) -> None:
         self._query, self._wanted, self._connect = query, wanted, connect
         self._stop = threading.Event()
+        self._handing = threading.Lock()
         self._found: queue.Queue[Connection] = queue.Queue(1)
         self.trouble = ""
         """Why the last attempt failed; replaced, never changed."""
@@ -45,13 +47,11 @@ class Search:
             return None
 
     def stop(self) -> None:
-        """End the search; a connection that nobody took is closed."""
-        self._stop.set()
-        self._thread.join()
-        try:
-            self._found.get_nowait().close()
-        except queue.Empty:
-            return
+        """Let the search end by itself, within some seconds; a connection that nobody took is closed."""
+        with self._handing:
+            self._stop.set()
+            with contextlib.suppress(queue.Empty):
+                self._found.get_nowait().close()
 
     def _search(self) -> None:
         try:
@@ -59,11 +59,18 @@ class Search:
             while not self._stop.wait(BACK_OFF_S[min(tries, len(BACK_OFF_S) - 1)]):
                 connection = self._try()
                 if connection is not None:
-                    self._found.put(connection)
+                    self._hand_over(connection)
                     return
                 tries += 1 if self.trouble else 0
         except BaseException as error:
             self._failed = error
+
+    def _hand_over(self, connection: Connection) -> None:
+        with self._handing:
+            if self._stop.is_set():
+                connection.close()
+            else:
+                self._found.put_nowait(connection)
 
     def _try(self) -> Connection | None:
         self.trouble = ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote
 
 from rtspikes.clock import Clock
 from rtspikes.lsl.find import choose, find, parse_address
@@ -65,7 +64,11 @@ class LslSource:
 
     def _connect_again(self, found: Any) -> Connection:
         connection = self._connect(found)
-        connection.open()
+        try:
+            connection.open()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _begin(self, connection: Connection) -> None:
@@ -188,20 +191,17 @@ class LslSource:
         return f"the stream {facts.get('name', self._uri)!r} on {facts.get('hostname') or 'its computer'}"
 
     def _look_for_it(self) -> None:
-        """Look for the stream, by its source_id where it has one, in the background."""
-        source_id = self._identity.source_id
-        query = parse_address(f"source_id={quote(source_id, safe='')}") if source_id else self._query
-        known = "" if self._connection is None else self._connection.uid
-        identity = self._identity
+        """Look in the background for the stream, for one that differs in its source_id only, or for the only one."""
+        standing, identity = self._connection, self._identity
 
         def wanted(found: list[Any]) -> Any | None:
-            same = [each for each in found if _identity(each) == identity and each.uid() != known]
-            others = [each for each in found if each.uid() != known]
-            if not same and known == "" and len(others) == 1:
-                same = others  # the only one that the address means
-            return same[0] if same else None
+            same = [x for x in found if _identity(x) == identity]
+            if standing is not None:  # silent: nothing but the very stream, begun anew
+                return next((x for x in same if x.uid() != standing.uid), None)
+            alike = same[:1] or [x for x in found if _identity(x)[1:] == identity[1:]] or found
+            return alike[0] if len(alike) == 1 else None
 
-        self._search = Search(query, wanted, self._connect_again)
+        self._search = Search(self._query, wanted, self._connect_again)
 
     def _lose(self, destination: Samples) -> Pull:
         """Tell that the stream is gone, let go of it, and begin to look for it; hand on what was held back."""
@@ -215,11 +215,11 @@ class LslSource:
     def _take_over(self, found: Connection, destination: Samples) -> Pull:
         """Go on with the stream that was found again."""
         self._search = None
-        self._disconnect()
         self._trouble = ""
         self._connections += 1
         self._heard_s, self._silent = self._clock.now(), False
         pull = self._decide(destination, self._heard_s, final=True) if self._hold.undecided else Pull(0)
+        self._disconnect()
         if _layout(found.info) == _layout(self.info):
             self._connection = found
             self._timeline.reconnect(found.offset, found.buffer_s)
@@ -257,15 +257,16 @@ class LslSource:
 
 
 class _Identity(NamedTuple):
-    """By what a stream is known again: its source_id where it has one, otherwise what else it says of itself."""
+    """By what a stream is known again; pylsl makes another source_id in each process where none is given."""
 
     source_id: str
-    others: tuple[str, ...]
+    name: str
+    type: str
+    hostname: str
 
 
 def _identity(found: Any) -> _Identity:
-    source_id = str(found.source_id())
-    return _Identity(source_id, () if source_id else (str(found.name()), str(found.type()), str(found.hostname())))
+    return _Identity(str(found.source_id()), str(found.name()), str(found.type()), str(found.hostname()))
 
 
 def _layout(info: StreamInfo) -> tuple[Any, ...]:

@@ -81,11 +81,14 @@ PRIOR_PPM = 500.0
 RATE_WRONG = 5e-3
 """A rate that differs by more is no drift: the nominal rate is wrong."""
 
-UNKNOWN_S = 0.6
+UNKNOWN_S = 0.01
 """Steps of jittered stamps below this are none while the line is still unknown: the nominal rate may be wrong."""
 
 LARGEST_STAMP_S = 1e12
 """What is larger is no time."""
+
+FAR_S = 1e5
+"""Stamps are counted anew after so long: there double precision still has 15 ps."""
 
 REGULAR_HOLES = 4
 """So many runs, each behind a hole in the same proportion to it, at the start: a wrong nominal rate and no losses."""
@@ -95,6 +98,9 @@ LONGEST_CHUNK = 400
 
 MOST_DOUBT = 0.25
 """How far from whole samples a step of a sample counter may seem to be."""
+
+MOST_LOST_S, MOST_SPEED = 60.0, 20.0
+"""A step by more than this, and so many times what has passed by arrival, is no loss, whatever is known."""
 
 EVIDENCE_S = 0.05
 """Signal after a step that must be regular before stamps that are not yet trusted are taken for counted."""
@@ -156,7 +162,8 @@ class Timeline:
         self.bad_stamps = 0
         self._holes: list[Hole] = []
         self._remarks: list[Remark] = []
-        self._tries = 0
+        self._tries = self._before = 0
+        self._base_s = self._regular_s = 0.0
 
     # what is known
 
@@ -185,7 +192,7 @@ class Timeline:
             "residual_us": round(self._line.noise_s * 1e6, 2),
             "jitter_us": round(self._envelope_s * 1e6, 1),
             "least_loss_known_samples": 1 if self.counted else math.ceil(least),
-            "clock_offset_us": round(self._offset.at(self._last_stamp) * 1e6, 1),
+            "clock_offset_us": round(self._offset.at(self._base_s + self._last_stamp) * 1e6, 1),
             "clock_resets": self.resets,
         }
 
@@ -204,7 +211,12 @@ class Timeline:
         self._holes, self._remarks = [], []
         if not (stamps.max() < LARGEST_STAMP_S and stamps.min() > -LARGEST_STAMP_S):
             stamps = self._mended(stamps)
-        before, row, held = self._next, 0, False
+        if self._line is None:
+            self._begin(stamps, arrived_s)
+        if abs(self._last_stamp) > FAR_S:
+            self._begin_count_anew()
+        stamps = stamps - self._base_s
+        self._before, row, held = self._next, 0, False
         self._tries = 0
         while row < len(stamps) and not held:
             judged, held = self._judge(stamps[row:], row, arrived_s, final)
@@ -215,7 +227,7 @@ class Timeline:
             self._pulls.append((arrived_s, self._last_stamp, self._next))
             self._quickest_s = min(self._quickest_s + 1e-6, arrived_s - self._last_stamp)
             self._trust_again()
-            self._publish(row, before)
+            self._publish(row)
         anchors, told = self._published.take()
         return Verdict(tuple(self._holes), anchors, (*self._remarks, *told), row if held else None)
 
@@ -223,7 +235,8 @@ class Timeline:
         """Return the stamps without those that are no number: they follow the one before."""
         good = np.abs(stamps) < LARGEST_STAMP_S
         first_good = float(stamps[good][0]) if good.any() else 0.0
-        last = self._last_stamp if math.isfinite(self._last_stamp) else first_good - 1 / self._nominal_hz
+        known = math.isfinite(self._last_stamp)
+        last = self._base_s + self._last_stamp if known else first_good - 1 / self._nominal_hz
         mended = stamps.copy()
         for i in np.flatnonzero(~good):
             mended[i] = (mended[i - 1] if i else last) + 1 / self._nominal_hz
@@ -236,7 +249,8 @@ class Timeline:
 
     def _judge(self, part: Stamps, row: int, arrived_s: float, final: bool) -> tuple[int, bool]:
         """Judge the rows from `row` on, stamped `part`, up to the next step; return where to go on, or what is held."""
-        line = self._line or self._begin(part, arrived_s)
+        line = self._line
+        assert line is not None
         if self._follows(part, line):
             self._late_shift(row + len(part))
             return row + len(part), False
@@ -260,8 +274,7 @@ class Timeline:
         n = len(part)
         if n > 1:
             steps = part[1:] - part[:-1]
-            doubt_s = REGULAR_SAMPLES / self._nominal_hz
-            if not (steps.max() < 1 / self._nominal_hz + doubt_s and steps.min() > 1 / self._nominal_hz - doubt_s):
+            if not abs(steps - 1 / self._nominal_hz).max() < self._regular_s:
                 return False
         stamp, at = float(part[-1]), self._next + n - 1
         residual_s = stamp - line.predict(at)
@@ -279,9 +292,8 @@ class Timeline:
     def _runs(self, part: Stamps, line: Line) -> Runs:
         """Cut stamps into runs, and compare each run's last one with the line."""
         previous = self._last_stamp if math.isfinite(self._last_stamp) else part[0] - 1 / self._nominal_hz
-        steps = np.diff(part, prepend=previous) * self._nominal_hz
-        precision = 4 * np.spacing(abs(float(part[0]))) * self._nominal_hz
-        begins = np.flatnonzero(np.abs(steps - 1) > REGULAR_SAMPLES + precision)
+        steps = np.diff(part, prepend=previous)
+        begins = np.flatnonzero(np.abs(steps - 1 / self._nominal_hz) > self._regular_s)
         starts = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
         lasts = np.append(starts[1:] - 1, len(part) - 1)
         at = self._next + lasts
@@ -292,11 +304,24 @@ class Timeline:
         before = np.append(self._last_stamp, part[runs.starts[1:] - 1])
         return np.asarray((part[runs.starts] - before) / period_s - 1)
 
-    def _begin(self, part: Stamps, arrived_s: float) -> Line:
-        """Begin the line with the first stamps that come."""
-        self._line = Line(float(part[0]), self._next, 1 / self._nominal_hz, 1e-3, PRIOR_PPM)
+    def _begin(self, stamps: Stamps, arrived_s: float) -> None:
+        """Begin the line with the first stamp that comes; all others count from it, so that digits suffice."""
+        self._base_s = self._published.base_s = float(stamps[0])
+        self._regular_s = REGULAR_SAMPLES / self._nominal_hz + 4 * float(np.spacing(abs(self._base_s)))
+        self._line = Line(0.0, self._next, 1 / self._nominal_hz, 1e-3, PRIOR_PPM)
         self._last_arrival_s = arrived_s
-        return self._line
+
+    def _begin_count_anew(self) -> None:
+        """Count stamps from the last one, as digits are lost far from where they are counted from."""
+        line, by_s = self._line, self._last_stamp
+        assert line is not None
+        self._base_s = self._published.base_s = self._base_s + by_s
+        line.stamp -= by_s
+        self._last_stamp = 0.0
+        self._quickest_s += by_s
+        self._pulls.clear()
+        self._window.forget()
+        self._straight.forget()
 
     @property
     def _presumed(self) -> bool:
@@ -369,6 +394,7 @@ class Timeline:
             whole = np.abs(missing - np.round(missing)) < doubts
             if not self._tries and self._speaks_against_counting(step_s, missing, whole, runs.lengths):
                 self._note_jitter(abs(step_s), 0)
+                self._held_since_s = None
                 return row, False
             if self._presumed:
                 needed_s = EVIDENCE_S if runs.lengths.max() <= LONGEST_CHUNK else TRUST_S
@@ -388,12 +414,16 @@ class Timeline:
                 return row + n, False
             if not final and self._waits(runs, arrived_s):
                 return row, True
+            if not self._published.settled and self._tries < 2 and self._rises(row, runs):
+                self._held_since_s = None
+                return row, False
             step_s = float(np.median(runs.residuals))
         came_s, self._held_since_s = self._held_since_s or arrived_s, None
-        gap_s = came_s - self._last_arrival_s
+        gap_s = max(0.0, came_s - self._last_arrival_s - int(runs.lengths[0]) * line.period_s)
         lag_s = came_s - float(part[0])
         reconnected, self._reconnected = self._reconnected, False
         cause = GapCause.RECONNECT if reconnected else self._cause(step_s, gap_s, lag_s)
+        self._published.correct(self._before, line, self._offset, final=True)
         if step_s < -0.5 * line.period_s or self._is_clock_step(step_s, lag_s, gap_s, reconnected):
             self._reset_clock(row, step_s, runs, gap_s, cause)
         else:
@@ -436,7 +466,11 @@ class Timeline:
         """Tell whether a step ahead is one of the clock: then samples seem to come before they happened."""
         if reconnected:
             return step_s > 1.0 + 1.1 * gap_s
-        if step_s < CLOCK_STEP_S or len(self._pulls) < WINDOW_RUNS:
+        if step_s < CLOCK_STEP_S:
+            return False
+        if step_s > MOST_LOST_S + MOST_SPEED * gap_s:
+            return True
+        if len(self._pulls) < WINDOW_RUNS:
             return False
         (first_s, first_stamp, _), (last_s, last_stamp, _) = self._pulls[0], self._pulls[-1]
         at_real_speed = 0.7 * (last_s - first_s) < last_stamp - first_stamp < 1.4 * (last_s - first_s)
@@ -503,13 +537,14 @@ class Timeline:
             return
         least_s = max(LEAST_SHIFT_S, line.period_s)
         samples = WINDOW_S * self._nominal_hz
-        shift_s = self._window.lasting_shift_s(self._envelope_s, least_s, samples, self._next)
-        if shift_s is None:
+        found = self._window.lasting_shift_s(self._envelope_s, least_s, samples, self._next)
+        if found is None:
             return
+        shift_s, doubt_s = found
         line.restart(line.predict(self._next) + shift_s, self._next, self._envelope_s)
         if shift_s > 0:
             lost = round(shift_s / line.period_s)
-            uncertain = max(1, math.ceil(self._window.jitter_s / line.period_s))
+            uncertain = max(1, math.ceil(doubt_s / line.period_s))
             self._next += lost
             line.at += lost
             self._holes.append(Hole(row, lost, GapCause.SOURCE, uncertain))
@@ -532,8 +567,8 @@ class Timeline:
         assert self._line is not None
         self._published.place(row, self._next, self._line, self._offset, reset)
 
-    def _publish(self, row: int, before: int) -> None:
-        """Let published times follow the estimate; `row` rows were judged, the first is sample `before`."""
+    def _publish(self, row: int) -> None:
+        """Let published times follow the estimate; `row` rows were judged."""
         line = self._line
         assert line is not None
         if self._published.settled:
@@ -543,21 +578,38 @@ class Timeline:
         settled = self._next >= SETTLE_S * self._nominal_hz
         if settled:
             self._check_rate(row)
-        self._published.correct(before, self._line or line, self._offset, settled)
+        self._published.correct(self._before, self._line or line, self._offset, settled)
 
     def _check_rate(self, row: int) -> None:
-        """Take the rate from the pulls so far where the nominal one is wrong altogether."""
+        """Take the rate from the pulls so far where the nominal one is wrong altogether: all quarters agree in it."""
         pulls = np.array(self._pulls)
-        k = max(1, len(pulls) // 8)
-        steps = pulls[k:] - pulls[:-k]
-        steps = steps[steps[:, 2] > 0]
-        if len(steps) < WINDOW_RUNS:
+        if len(pulls) < WINDOW_RUNS:
             return
-        periods = steps[:, 1] / steps[:, 2]
-        period_s = float(np.median(periods))
-        spread_s = float(np.median(np.abs(periods - period_s)))
-        if period_s > 0 and abs(period_s - 1 / self._nominal_hz) > RATE_WRONG / self._nominal_hz + 2 * spread_s:
-            self._line = Line(self._last_stamp, self._next - 1, period_s, self._envelope_s, 10 * PRIOR_PPM)
-            self._window.forget()
-            self._straight.forget()
-            self._published.tell_rate(row, self._line)
+        quarter = np.minimum(4 * (pulls[:, 1] - pulls[0, 1]) / max(np.ptp(pulls[:, 1]), 1e-9), 3).astype(int)
+        if any(not (quarter == i).any() for i in range(4)):
+            return
+        means = np.array([pulls[quarter == i, 1:].mean(axis=0) for i in range(4)])
+        steps = np.diff(means, axis=0)
+        if (steps[:, 1] <= 0).any():
+            return
+        periods = steps[:, 0] / steps[:, 1]
+        self._adopt_rate(row, float(np.median(periods)), float(np.ptp(periods)), self._last_stamp, self._next - 1)
+
+    def _rises(self, row: int, runs: Runs) -> bool:
+        """Tell whether what was held back does not stay away from the line but leaves it: the rate is another."""
+        if len(runs.at) < WINDOW_RUNS:
+            return False
+        period_s, first = np.polyfit(runs.at - runs.at[0], runs.stamps, 1)
+        off_s = np.abs(runs.stamps - first - (runs.at - runs.at[0]) * period_s)
+        span = int(runs.at[-1] - runs.at[0])
+        return self._adopt_rate(row, float(period_s), 4 * float(off_s.max()) / span, float(first), int(runs.at[0]))
+
+    def _adopt_rate(self, row: int, period_s: float, doubt_s: float, stamp: float, at: int) -> bool:
+        """Take another period, known to ± `doubt_s`, if it is surely not the nominal one; tell whether."""
+        wrong_s = abs(period_s - 1 / self._nominal_hz)
+        if not wrong_s > max(RATE_WRONG / self._nominal_hz, 2 * doubt_s) or period_s <= 0:
+            return False
+        self._line = Line(stamp, at, period_s, max(self._envelope_s, 1e-6), 10 * PRIOR_PPM)
+        self._window.forget()
+        self._published.tell_rate(row, self._line)
+        return True

@@ -39,11 +39,6 @@ class Window:
         self._runs = 0
         self._from = 0.0
 
-    @property
-    def jitter_s(self) -> float:
-        """The jitter as it was before the last two windows."""
-        return self._jitters[0] if len(self._jitters) == self._jitters.maxlen else math.inf
-
     def add_run(self, stamp: float, at: float, period_s: float) -> None:
         """Take in one run: the stamp of its last sample, number `at`."""
         if self._base is None:
@@ -67,8 +62,8 @@ class Window:
         for i in (int(np.argmin(behind)), int(np.argmax(behind))):
             self.add_run(float(stamps[i]), float(at[i]), period_s)
 
-    def lasting_shift_s(self, jitter_s: float, least_s: float, samples: float, now: int) -> float | None:
-        """Return the shift (s) that the last two windows have in common against those before; None without one.
+    def lasting_shift_s(self, jitter_s: float, least_s: float, samples: float, now: int) -> tuple[float, float] | None:
+        """Return the shift (s) that the last two windows have in common against those before, ± how much; or None.
 
         It counts above `least_s` and the jitter as it was before them.
         """
@@ -76,7 +71,8 @@ class Window:
             return None
         shift_s, most_s = self._least_s, self._most_s
         at, stamp = self._least_at, self._least_stamp
-        limit_s = max(least_s, self.jitter_s)
+        known = len(self._jitters) == self._jitters.maxlen
+        limit_s = max(least_s, self._jitters[0]) if known else math.inf
         self._jitters.append(jitter_s)
         self._clear()
         if not self._has_base:
@@ -85,7 +81,7 @@ class Window:
         suspicious = shift_s > limit_s or most_s < -limit_s
         before_s, self._before_s = self._before_s, shift_s if suspicious else None
         if suspicious and before_s is not None and (before_s > 0) == (shift_s > 0):
-            return min(before_s, shift_s, key=abs)
+            return min(before_s, shift_s, key=abs), limit_s
         if not suspicious:
             self._base = (at, stamp - 0.7 * shift_s)
         return None

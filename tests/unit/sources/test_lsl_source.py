@@ -174,7 +174,7 @@ def test_a_stream_that_died_and_came_back_goes_on_behind_an_exact_gap(
     assert run.holes == [(600, 2400, GapCause.RECONNECT)]
     assert run.told == ["source_lost", "source_found"]
     assert run.values == [*range(600), *range(3000, 3600)]
-    assert ("source_id='id1'" in FakeSearch.queries[0]) == bool(source_id)
+    assert FakeSearch.queries == ["(name='rig')"], "the user's own address"
 
 
 def test_another_layout_ends_the_stream_and_begins_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +210,25 @@ def test_a_silent_connection_is_left_when_the_stream_is_elsewhere(monkeypatch: p
     assert run.first.closed
     assert [hole[2] for hole in run.holes] == [GapCause.RECONNECT]
     assert run.told == ["source_silent", "source_found"]
+
+
+def test_a_producer_whose_source_id_is_another_in_each_process_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, [*[20] * 30, Lost], "-132451")
+    run.pull_all()
+    FakeSearch.connections["u2"] = again = Scripted(run.clock, "u2", [20] * 5, first=1000)
+    FakeSearch.there = [Stream("u2", "702361"), Stream("u3", "7", "another")]
+    while again.script:
+        run.pull()
+    assert run.told == ["source_lost", "source_found"]
+
+
+def test_another_stream_of_the_same_device_is_never_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, [*[20] * 30, *[0] * 80])
+    FakeSearch.there = [Stream("u2", "id1", "accelerometer")]
+    while run.clock.time_s < 500.6 + DEAF_S + 2:
+        run.pull()
+    assert not run.first.closed
+    assert run.told == ["source_silent"]
 
 
 def test_of_several_that_only_look_alike_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

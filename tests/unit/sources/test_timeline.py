@@ -195,6 +195,56 @@ def test_a_full_queue_is_told_from_a_loss_elsewhere() -> None:
     assert [(sample, hole.lost, hole.cause) for sample, hole in heard.holes] == [(100_000, 100_000, GapCause.BUFFER)]
 
 
+@pytest.mark.parametrize("lost", [400, 2000])
+def test_a_loss_in_the_first_half_second_of_jittered_stamps_is_told(lost: int) -> None:
+    heard = hear(jittered(20, busy, lost=lambda first, end: 5000 <= first < 5000 + lost))
+    [(_, hole)] = heard.holes
+    assert abs(hole.lost - lost) <= hole.uncertain < 200
+    assert heard.resets == []
+
+
+@pytest.mark.parametrize("drift", [0.0, 50e-6, -100e-6])
+def test_stamps_in_utc_are_as_good_as_their_digits(drift: float) -> None:
+    start_s, rate_hz = 1.7e9, RATE * (1 + drift)
+    heard = hear(counted(20, start_s=start_s, rate_hz=rate_hz, lost=lambda first, end: 200_000 <= first < 300_000))
+    assert [(sample, hole.lost) for sample, hole in heard.holes] == [(200_000, 100_000)]
+    assert heard.timeline.status()["drift_ppm"] == pytest.approx(drift * 1e6, abs=0.5)
+
+
+@pytest.mark.parametrize("chunk", [2000, 5000, 20_000])
+@pytest.mark.parametrize("step_s", [10.0, -10.0])
+def test_a_step_of_the_clock_between_large_chunks_loses_nothing(chunk: int, step_s: float) -> None:
+    heard = hear(counted(40, chunk=chunk, stamp=lambda t: t + (step_s if t > START_S + 20 else 0)))
+    assert heard.lost == 0
+    assert len(heard.resets) == 1
+
+
+def test_a_leap_of_decades_is_no_loss_however_early() -> None:
+    heard = hear(counted(5, stamp=lambda t: t + (1.7e9 if t > START_S + 0.005 else 0)))
+    assert heard.lost == 0
+    assert told(heard) == ["clock_reset"]
+    assert abs(heard.clock.time(0) - START_S) < 1e-3, "what came before keeps its time"
+
+
+def test_the_count_of_stamps_goes_on_over_days() -> None:
+    timeline = Timeline(RATE, ClockOffset(same_computer=True), 10.0)
+    timeline.take(push(0, 20, START_S, START_S).stamps, START_S)
+    far_s, rate_hz = 3 * 86_400.0, RATE * (1 + 20e-6)
+    heard = hear(counted(20, start_s=far_s, rate_hz=rate_hz, lost=lambda f, e: f == 100_000), timeline=timeline)
+    assert [hole.lost for _, hole in heard.holes[-1:]] == [20]
+    assert heard.timeline.status()["drift_ppm"] == pytest.approx(20, abs=0.1)
+
+
+def test_pushes_in_bursts_of_a_producer_that_reads_its_device_now_and_then_are_no_loss() -> None:
+    pushes = []
+    for burst in range(100):
+        at_s = START_S + 0.1 * (burst + 1)
+        for i in range(100):
+            at_s += 30e-6
+            pushes.append(push(2000 * burst + 20 * i, 20, at_s, at_s + 1e-4))
+    assert hear(pushes).lost == 0
+
+
 # clocks
 
 
