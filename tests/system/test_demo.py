@@ -21,7 +21,7 @@ from tests.system.processes import rtspikes as run_to_end
 def test_the_demo_loses_nothing_finds_the_truth_and_leaves_a_log(tmp_path: Path) -> None:
     done = run_to_end("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert not done.stderr
+    assert [line for line in done.stderr.splitlines() if not line.startswith("compiling the kernels")] == []
     seconds = [int(s) for s in re.findall(r"^ +(\d+) .* µV .* 0 +\d+%$", done.stdout, re.MULTILINE)]
     assert seconds == list(range(1, 13))
     recall, precision = (float(re.search(rf"{name} ([\d.]+)\)", done.stdout)[1]) for name in ("recall", "precision"))  # type: ignore[index]
