@@ -98,7 +98,9 @@ def test_a_flood_of_markers_harms_neither_the_run_nor_what_comes_after(name: str
                 outlet.push_chunk(["x" * 2000] * 500)
             received.wait(lambda: "markers_dropped" in received.causes, "the loss")
             # what comes while the flood is still taken in may be dropped, too
-            received.wait(lambda: outlet.push_sample(["after"]) or "after" in received.texts, "a marker after the flood")
+            received.wait(
+                lambda: outlet.push_sample(["after"]) or "after" in received.texts, "a marker after the flood"
+            )
             assert s.missed_total == 0
             engine.process.send_signal(signal.SIGINT)
             assert engine.finish() == 0, engine.err
