@@ -148,6 +148,7 @@ class Timeline:
         self._line: Line | None = None
         self._next = 0
         self._last_stamp = self._last_arrival_s = math.nan
+        self._last_taken = 0  # rows taken at the last arrival: nothing comes for as long as a chunk takes to fill
         self._reconnected = False
         self._envelope_s = 0.0
         self._clean = 0  # samples since the last residual above COUNTED_S
@@ -223,7 +224,7 @@ class Timeline:
             self._tries = 0 if judged > row else self._tries + 1
             row = judged
         if row:
-            self._last_arrival_s = arrived_s
+            self._last_arrival_s, self._last_taken = arrived_s, row
             self._pulls.append((arrived_s, self._last_stamp, self._next))
             self._quickest_s = min(self._quickest_s + 1e-6, arrived_s - self._last_stamp)
             self._trust_again()
@@ -419,7 +420,7 @@ class Timeline:
                 return row, False
             step_s = float(np.median(runs.residuals))
         came_s, self._held_since_s = self._held_since_s or arrived_s, None
-        gap_s = max(0.0, came_s - self._last_arrival_s - int(runs.lengths[0]) * line.period_s)
+        gap_s = max(0.0, came_s - self._last_arrival_s - min(int(runs.lengths[0]), self._last_taken) * line.period_s)
         lag_s = came_s - float(part[0])
         reconnected, self._reconnected = self._reconnected, False
         cause = GapCause.RECONNECT if reconnected else self._cause(step_s, gap_s, lag_s)
