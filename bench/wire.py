@@ -21,7 +21,7 @@ import numpy as np
 from rtspikes.clock import LslClock
 from rtspikes.types import SPIKE_DTYPE
 from rtspikes.wire.keys import Right, ServerKeys, make_keys
-from rtspikes.wire.messages import event_messages
+from rtspikes.wire.messages import Beside, event_messages
 from rtspikes.wire.publish import Publisher
 from rtspikes.wire.settings import PublishSettings
 
@@ -52,7 +52,8 @@ print(json.dumps({"n": len(late), "p50": pick(0.5), "p99": pick(0.99), "max": la
 def _message(n: int) -> dict[str, Any]:
     table = np.zeros(n, SPIKE_DTYPE)
     table["sample"] = table["crossing"] = np.arange(n)
-    return next(event_messages(table, 0, n, np.ones((n, SNIPPET), np.float32)))
+    beside = Beside(np.ones((n, SNIPPET), np.float32), np.zeros(n, np.uint8), np.zeros((n, 0), np.float32))
+    return next(event_messages(table, 0, n, beside))
 
 
 def _publish(endpoint: str, keys: Path | None, spikes: int, count: int, rate_hz: float | None) -> dict[str, Any]:

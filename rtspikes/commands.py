@@ -13,11 +13,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from rtspikes.blanking import BlankRules
 from rtspikes.clock import Clock, SampleClock
-from rtspikes.detect.changes import Change, TooLate, from_map, to_map
+from rtspikes.detect.changes import Blank, Change, TooLate, from_map, to_map
 from rtspikes.detect.detector import Detector
 from rtspikes.errors import ConfigError
+from rtspikes.lines import PERSON
 from rtspikes.types import MARK_DTYPE, StreamInfo
 from rtspikes.wire.announce import Announcer
 from rtspikes.wire.codec import MOST_TEXT
@@ -32,6 +35,9 @@ MOST_AT_ONCE = 4
 
 MOST_SCHEDULED = 256
 """Changes that may wait for their samples."""
+
+MOST_TOLD = 1024
+"""Marks that a notice names."""
 
 LABELS_SAID, LONGEST_SAID = 8, 64
 """Selectors that a notice's text names, and characters of each."""
@@ -57,8 +63,12 @@ class Commands:
         received: Callable[[], int],
         stop: Callable[[], None],
         session: str = "",
+        blanking: BlankRules | None = None,
     ) -> None:
-        """received: the newest absolute sample that came in. stop: ends the run as Ctrl-C does. session: its name."""
+        """received: the newest absolute sample that came in. stop: ends the run as Ctrl-C does. session: its name.
+
+        blanking: what marks blank.
+        """
         self._service = service
         self._detector = detector
         self._announcer = announcer
@@ -68,6 +78,7 @@ class Commands:
         self._received = received
         self._stop = stop
         self._session = session
+        self._blanking = blanking or BlankRules(())
         self._lead = max(1, round(LEAD_S * info.rate_hz))
         self._scheduled: list[int] = []
         self.done = self.refused = 0
@@ -145,8 +156,38 @@ class Commands:
         sample = self._received()
         time_s = self._sample_clock.time(sample)
         mark = np.array([(sample, self._clock.now() if math.isnan(time_s) else time_s, 0, 0)], MARK_DTYPE)
-        self._announcer.marks(mark, [text])
+        self.marks(mark, [text])
         return self._in_force(sample)
+
+    def marks(self, table: NDArray[np.void], texts: Sequence[str]) -> None:
+        """Say marks (MARK_DTYPE) that are not in the signal, and blank as the settings say, from a sample to come on.
+
+        A marker of another stream comes too late when all that it should blank was detected or is about to be; that
+        is told. A person's mark has no time but that of its arrival.
+        """
+        self._announcer.marks(table, texts)
+        late: list[tuple[int, int]] = []
+        columns = (table[name].tolist() for name in ("sample", "line", "value"))
+        for sample, line, value, text in zip(*columns, texts, strict=True):
+            for blank in self._blanking.of(line, value, text):
+                if not self._blank(blank, sample, line):
+                    late.append((sample, line))
+        if late:
+            text = f"{len(late)} marks came too late to blank, or too many at once, the first at sample {late[0][0]}"
+            samples, lines = zip(*late[:MOST_TOLD], strict=True)
+            self._announcer.notice("blank_late", text, len(late), late[0][0], samples=list(samples), lines=list(lines))
+
+    def _blank(self, blank: Blank, sample: int, line: int) -> bool:
+        """Blank for a mark at `sample`, or as soon as can be announced; return False when that would be too late."""
+        earliest = self._detector.next_sample + self._lead
+        if line != PERSON and sample + blank.ms * 1e-3 * self._info.rate_hz <= earliest:
+            return False
+        by = f"the mark at sample {sample} on line {line}"
+        try:
+            self._enter(blank, earliest if line == PERSON else max(sample, earliest), by)
+        except ConfigError:  # too many wait
+            return False
+        return True
 
     def _levels(self, first: Any) -> dict[str, Any]:
         if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first < self._info.n_channels:
@@ -183,6 +224,8 @@ def describe(change: Change) -> str:
             return f"thresholds loaded for {len(tree['labels'])} electrodes"
         case "mute" | "unmute":
             return f"{name} {_selected(tree['select'])}"
+        case "blank":
+            return f"{_selected(tree['select'])} blanked for {tree['ms']:g} ms"
         case "freeze":
             return "thresholds frozen"
         case "follow":

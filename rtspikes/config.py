@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
+from rtspikes.blanking import BlankRule
 from rtspikes.detect.settings import ChannelRule, DetectSettings
 from rtspikes.errors import ConfigError, DataError, nearest, reason
 from rtspikes.rules import refusal
@@ -31,7 +32,7 @@ class RingSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_mib: Annotated[float, Meta(gt=0, description="size (MiB) that the ring never exceeds")] = 1024.0
 
 
-REPEATED: dict[str, type[Struct]] = {"channels": ChannelRule, "markers": MarkerSettings}
+REPEATED: dict[str, type[Struct]] = {"channels": ChannelRule, "markers": MarkerSettings, "blank": BlankRule}
 """Settings that are arrays of tables."""
 
 
@@ -42,6 +43,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     markers: Annotated[tuple[MarkerSettings, ...], Meta(description="streams of markers beside the signal")] = ()
     detect: DetectSettings = DetectSettings()
     channels: Annotated[tuple[ChannelRule, ...], Meta(description="rules for some channels; later rules win")] = ()
+    blank: Annotated[tuple[BlankRule, ...], Meta(description="which marks blank which channels")] = ()
     ring: RingSettings = RingSettings()
     publish: PublishSettings = PublishSettings()
     history: HistorySettings = HistorySettings()
@@ -161,6 +163,8 @@ def settings_document() -> str:
 The keys of a configuration file (TOML), and of `--set KEY=VALUE`. Generated: `python -m rtspikes.config`.
 `channels[].…` are keys of `[[channels]]` tables, which need `select`; what they leave out stays as in `[detect]`.
 Each `[[markers]]` table names a stream whose markers become marks; their `line` is the table's place, from 1.
+Each `[[blank]]` table says which marks blank: those inside the signal (changes of channels of kind `trigger`, lines
+from 1001 on; the source's own, from 10001 on) at exactly their sample, all others from an announced one on.
 
 | key | default | meaning and unit |
 |---|---|---|

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rtspikes.blanking import BlankRules
 from rtspikes.clock import SampleClock
 from rtspikes.config import Config, noise_from_file, resolve_settings
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector, Events
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.errors import ConfigError
+from rtspikes.lines import marker_lines, stream_lines
 from rtspikes.sources.formats import Recording, open_recording
+from rtspikes.triggers import TriggerEdges
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
 
 BLOCK = 8192
@@ -104,11 +107,14 @@ def detect(
         source = ArrayRecording(recording, rate_hz, uv_per_unit)
     info = source.info
     detector = Detector(info, config.detect, config.channels, sigma_uv=noise_from_file(config, info))
+    marks = _Marks(config, info, detector)
     for sample, change in changes:
         detector.schedule(change, sample)
     if detector.initial_samples:
-        detector.learn([(_read(source, 0, min(detector.initial_samples, info.n_samples or 0)), 0)])
-    events = [*_events(source, detector), detector.finish()]
+        start = _read(source, 0, min(detector.initial_samples, info.n_samples or 0))
+        marks.look(start, 0)
+        detector.learn([(start, 0)])
+    events = [*_events(source, detector, marks), detector.finish()]
     spikes = np.concatenate([e.spikes for e in events])
     clock = SampleClock(info.rate_hz)
     clock.anchor(0, 0.0)
@@ -122,7 +128,26 @@ def _read(source: Recording, start: int, n: int) -> Samples:
     return block
 
 
-def _events(source: Recording, detector: Detector) -> Iterator[Events]:
+def _events(source: Recording, detector: Detector, marks: _Marks) -> Iterator[Events]:
     total = source.info.n_samples or 0
     for start in range(0, total, BLOCK):
-        yield detector.process(_read(source, start, min(BLOCK, total - start)), start)
+        block = _read(source, start, min(BLOCK, total - start))
+        marks.look(block, start)
+        yield detector.process(block, start)
+
+
+class _Marks:
+    """The marks inside a recording's signal, which blank as in a live run."""
+
+    def __init__(self, config: Config, info: StreamInfo, detector: Detector) -> None:
+        lines = [*marker_lines(each.uri for each in config.markers), *stream_lines(info)]
+        self._blanking = BlankRules(config.blank, lines, info.channels)
+        self._edges = TriggerEdges(info)
+        self._detector = detector
+
+    def look(self, samples: Samples, first: int) -> None:
+        """Schedule what the marks in a block blank, before it is detected."""
+        if self._blanking:
+            for mark in self._edges.find(samples, first):
+                for blank in self._blanking.of(int(mark["line"]), int(mark["value"])):
+                    self._detector.schedule(blank, int(mark["sample"]))

@@ -50,6 +50,20 @@ class Remark(NamedTuple):
     facts: Mapping[str, Any] = MappingProxyType({})
 
 
+class Mark(NamedTuple):
+    """A mark inside the signal: row `offset` is the first with the line's new value.
+
+    `line` counts from 1; `facts["lines"]` of the source's `StreamInfo` names the lines in that order. An offset below 0
+    means the row so many before row 0: it was heard of late, and blanks only if that row is not detected yet. Channels
+    of kind `trigger` need no marks: their changes are found in the samples.
+    """
+
+    offset: int
+    line: int
+    value: int
+    text: str = ""
+
+
 class Pull(NamedTuple):
     """What one pull brought.
 
@@ -65,6 +79,7 @@ class Pull(NamedTuple):
     remarks: tuple[Remark, ...] = ()
     ended: bool = False
     another: bool = False
+    marks: tuple[Mark, ...] = ()
 
 
 @runtime_checkable

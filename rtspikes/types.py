@@ -7,7 +7,7 @@ All dtypes are packed and little-endian, so that a record on the wire, in the lo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, Literal
 
 import numpy as np
@@ -92,10 +92,41 @@ TRUTH_DTYPE = np.dtype(
 """A spike of a simulation as one electrode sees it: as many rows as electrodes that do."""
 
 
+UNOBSERVED_DTYPE = np.dtype(
+    [
+        ("sample", "<i8"),  # first absolute index of the interval
+        ("stop", "<i8"),  # the first behind it
+        ("channel", "<u4"),
+        ("reason", "<u4"),  # UnobservedReason
+    ]
+)
+"""An interval in which a channel could not have reported a spike; gaps, settling and muting are known otherwise.
+
+Intervals of one channel and reason do not overlap, and come in order.
+"""
+
+
 class RejectReason(IntEnum):
     """Why an event that got an id is not a spike."""
 
     CUT = 1  # a gap or the end came before its peak search was complete
+    REBOUND = 2  # the band-pass's own after-swing of a larger deflection just before
+    COINCIDENCE = 3  # too many electrodes of its well crossed at the same moment
+    NEIGHBOUR = 4  # the same spike stood out more at an electrode near by
+    BLANKED = 5  # blanking began before its peak search was complete
+
+
+class UnobservedReason(IntEnum):
+    """Why a channel could not have reported a spike."""
+
+    BLANKED = 1  # an artifact or a mark: the filter was held, or had not decayed yet
+    STORM = 2  # more triggers than `storm.cap_per_s`: suppressed and counted
+
+
+class SpikeFlag(IntFlag):
+    """What is to be known of a spike beside its row."""
+
+    COINCIDENT = 1  # many electrodes of its well crossed at the same moment
 
 
 class GapCause(IntEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,10 +37,20 @@ def sections_of(settings: DetectSettings, rate: float) -> NDArray[np.float32]:
     f = settings.filter
     if f.kind == "none":
         return np.zeros((0, 5), F)
-    high = f.order if f.highpass_order is None else f.highpass_order
-    low = f.order if f.lowpass_order is None else f.lowpass_order
+    if not f.has_band:
+        warped = [2 * rate * math.tan(math.pi * hz / rate) for hz in (350, 54.72, 40.56)]
+        analog = (
+            ([0], [-warped[0]]),
+            ([1j * warped[1], -1j * warped[1]], np.roots([1, warped[2] / 1.03, warped[2] ** 2])),
+        )
+        sections = [signal.zpk2sos(*signal.bilinear_zpk(z, p, 1.0, rate))[0] for z, p in analog]
+        sections.append(signal.butter(2, min(6000, 0.42 * rate), fs=rate, output="sos")[0])
+        return np.ascontiguousarray(np.array(sections)[:, [0, 1, 2, 4, 5]], F)
+    order = f.order or 1
+    high = order if f.highpass_order is None else f.highpass_order
+    low = order if f.lowpass_order is None else f.lowpass_order
     z, p, k = [], [], 1.0
-    for n, corner, kind in ((high, f.band_hz[0], "highpass"), (low, f.band_hz[1], "lowpass")):
+    for n, corner, kind in zip((high, low), f.band_hz or (300.0, 3000.0), ("highpass", "lowpass"), strict=True):
         if n:
             zz, pp, kk = signal.butter(n, corner, kind, fs=rate, output="zpk")
             z, p, k = [*z, *zz], [*p, *pp], k * kk
@@ -49,8 +60,8 @@ def sections_of(settings: DetectSettings, rate: float) -> NDArray[np.float32]:
 def band_passed(uv: NDArray[np.float32], sections: NDArray[np.float32]) -> NDArray[np.float32]:
     """Filter (time, channels) float32 from the steady state of its first row."""
     out = uv.copy()
+    first = uv[0]
     for b0, b1, b2, a1, a2 in sections:
-        first = out[0]
         gain = (b0 + b1 + b2) / (1 + a1 + a2)
         s1 = gain * first - b0 * first
         s2 = b2 * first - a2 * (gain * first)
@@ -60,6 +71,7 @@ def band_passed(uv: NDArray[np.float32], sections: NDArray[np.float32]) -> NDArr
             s1 = (b1 * v + s2) - a1 * y
             s2 = b2 * v - a2 * y
             out[i] = y
+        first = gain * first
     return out
 
 
@@ -69,6 +81,49 @@ def lower_median(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def mad(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return lower_median(np.abs(values - lower_median(values))) * F(1 / 0.67448975)
+
+
+def piece_mads(grid: NDArray[np.float32], pieces: int) -> NDArray[np.float32]:
+    """Return the MAD of each of the equal pieces of (rows, channels), around one median; 0 for one half empty."""
+    found = np.zeros((pieces, grid.shape[1]), F)
+    some = grid[:: pieces + 1 - pieces % 2]
+    for channel in range(grid.shape[1]):
+        known = some[~np.isnan(some[:, channel]), channel]
+        centre = lower_median(known) if len(known) else F(0)
+        for p, piece in enumerate(grid[:, channel].reshape(pieces, -1)):
+            known = piece[~np.isnan(piece)]
+            if 2 * len(known) >= len(piece):
+                found[p, channel] = coarse(lower_median(np.abs(known - centre))) * F(1 / 0.67448975)
+    return found
+
+
+def coarse(value: NDArray[np.float32]) -> np.float32:
+    """Return the middle of what shares the value's first 8 bits of mantissa."""
+    bits = F(value).view(np.uint32) >> np.uint32(15)
+    return ((bits << np.uint32(15)) | np.uint32(1 << 14)).view(F) if bits else F(0)
+
+
+def quiet_level(values: Sequence[np.float32], floor: np.float32, scatter: float) -> np.float32:
+    """Return where the quiet ones of some values have their centre; 0 where most are below the floor."""
+    given, values = len(values), [v for v in values if v >= floor]
+    if not values or 4 * len(values) < given:
+        return F(0)
+    ordered, m = sorted(values), len(values)
+    rank = int(0.2 * (m - 1) + 0.5)
+    place = (rank + 0.625) / (m + 0.25)
+    low = float(ordered[rank])
+    level = F(low / (1 + scatter * normal_quantile(min(0.5, place))))
+    for _ in range(2):
+        quiet = min(1.0, max(2 * sum(v < level for v in values) / m, 2 * place))
+        level = F(low / (1 + scatter * normal_quantile(min(0.5, place / quiet))))
+    return level
+
+
+def normal_quantile(p: float) -> float:
+    u = p - 0.5
+    square = 2 * math.pi * u * u
+    series = 1 + square * (1 / 6 + square * (7 / 120 + square * (127 / 5040 + square * (4369 / 362880))))
+    return math.sqrt(2 * math.pi) * u * series
 
 
 def settling_of(sections: NDArray[np.float32], rate: float) -> int:
@@ -120,32 +175,49 @@ class Reference:
         ]
         return np.array(rows, F).reshape(len(rows), self.filtered[0][1].shape[1])
 
+    def _grid(self, start: int, stop: int, stride: int) -> NDArray[np.float32]:
+        """Return the filtered samples at multiples of `stride` in [start, stop); NaN: not received or settled."""
+        grid = np.full((-(-stop // stride) - -(-start // stride), self.filtered[0][1].shape[1]), np.nan, F)
+        for i, (first, x) in enumerate(self.filtered):
+            for n in range(max(start, self._valid_from(i)), min(stop, first + len(x))):
+                if n % stride == 0:
+                    grid[n // stride - -(-start // stride)] = x[n - first]
+        return grid
+
     def _sigmas(self) -> list[tuple[int, NDArray[np.float32]]]:
         """Return (sample from which it is in force, σ per channel), ascending."""
         noise, rate, begin = self.settings.noise, self.rate, self.filtered[0][0]
         initial = round(noise.initial_s * rate)
         first = mad(self._rows(begin, begin + initial, largest_prime(rate / 4000)))
-        stride = largest_prime(rate / 1000)
-        per_block = round(noise.block_s * rate / stride)
-        block, keep = stride * per_block, round(noise.window_s * rate / (stride * per_block))
-        values, found = [(-1, first)], [(begin, first)]
+        stride = largest_prime(rate / 2000)
+        rows = max(1, round(noise.block_s * rate / stride))
+        pieces = max(1, min(round(noise.block_s / 0.0625), rows // 16))
+        per_piece = rows // pieces
+        block = stride * pieces * per_piece
+        keep = max(1, round(noise.window_s * rate / block))
+        scatter = min(0.3, 1.2 / per_piece**0.5)
+        as_many = min(keep, max(1, round(noise.initial_s * rate / block)))
+        n = as_many * pieces
+        places = [statistics.NormalDist().inv_cdf((i + 0.625) / (n + 0.25)) for i in range(n)]
+        seeds = np.array([first * F(1 + scatter * z) for z in places])
+        values = [(-1, part) for part in seeds.reshape(as_many, pieces, -1)]
+        found = [(begin, first)]
         end = self.filtered[-1][0] + len(self.filtered[-1][1])
         for k in range(begin // block, end // block + 1):
             boundary = (k + 2) * block
-            rows = self._rows(k * block, (k + 1) * block, stride)
+            grid = self._grid(k * block, (k + 1) * block, stride)
             if boundary > end:
                 break
-            if 2 * len(rows) < per_block:
+            if 2 * (~np.isnan(grid[:, 0])).sum() < len(grid):
                 continue
-            values.append((k * block, mad(rows)))
+            values.append((k * block, piece_mads(grid, pieces)))
             forgotten = [at for at, c in self.changes if isinstance(c, Recalibrate) and at < boundary]
             counted = [value for at, value in values if at >= max(forgotten, default=-1)][-keep:]
             if self._frozen(boundary, block) or k * block < max(forgotten, default=-1):
                 continue
-            ordered = np.sort(np.array(counted), axis=0)
-            at = 0.4 * (len(counted) - 1)
-            low, high = ordered[int(at)], ordered[min(int(at) + 1, len(counted) - 1)]
-            found.append((boundary, low + F(at - int(at)) * (high - low)))
+            columns = np.concatenate(counted).T
+            level = [quiet_level(column, self.floor, scatter) for column in columns]
+            found.append((boundary, np.where(np.array(level) > 0, np.array(level, F), found[-1][1])))
         return found
 
     def _frozen(self, boundary: int, block: int) -> bool:
@@ -175,7 +247,7 @@ class Reference:
         sigma = next(s for at, s in reversed(self.sigmas) if at <= n)[channel]
         assert sigma >= self.floor, "dead channels have tests of their own"
         down, up = ({"neg": (1, math.inf), "pos": (math.inf, 1), "both": (1, 1)})[self.settings.sign]
-        height = self.settings.threshold * float(sigma)
+        height = (self.settings.threshold or 4.7) * float(sigma)
         if self.settings.threshold_uv is not None:
             height = abs(self.settings.threshold_uv)
         found = down * height, up * height

@@ -211,6 +211,20 @@ def unmute(engine: Control, selectors: Sequence[str], at_sample: int | None) -> 
     _tell(engine, f"unmute {', '.join(selectors)}", engine.unmute(selectors, at_sample=at_sample))
 
 
+@examples(f"rtspikes control {DEFAULT_ENDPOINT} blank '*' 50")
+@control.command()
+@click.argument("selector")
+@click.argument("ms", type=Number(positive=True))
+@AT
+@asks
+def blank(engine: Control, selector: str, ms: float, at_sample: int | None) -> None:
+    """Blank some channels for MS milliseconds, over an artifact.
+
+    It is kept out of the filter and the noise level, no event is found in it, and it is no observed time.
+    """
+    _tell(engine, f"{selector} blanked for {ms:g} ms", engine.blank(selector, ms, at_sample=at_sample))
+
+
 @examples(f"rtspikes control {DEFAULT_ENDPOINT} save thresholds{SAVED}")
 @control.command()
 @click.argument("file", type=FileName(SAVED))
@@ -245,11 +259,11 @@ def load(engine: Control, file: Path, at_sample: int | None) -> None:
 def status(engine: Control, as_json: bool) -> None:
     """Tell how the run goes."""
     from rtspikes.cli.state import table
-    from rtspikes.subscribers.plain import plain
+    from rtspikes.subscribers.plain import plain, with_lists
 
     figures = engine.status()
     if as_json:
-        click.echo(json.dumps(plain(figures), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(plain(with_lists(figures)), ensure_ascii=False, indent=1))
         return
     for line in table(engine.info, figures):
         click.echo(line)

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from rtspikes.blanking import BlankRule, BlankRules
 from rtspikes.cli.sessions import whole
 from rtspikes.clock import LslClock
 from rtspikes.config import Config, config_from, noise_from_file
 from rtspikes.detect.changes import Change
 from rtspikes.errors import ConfigError, DataError
+from rtspikes.lines import FIRST_OF_SOURCE, numbers
 from rtspikes.sources import open_source
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.types import GapCause, StreamInfo
@@ -23,6 +25,9 @@ from rtspikes.version import __version__
 
 NOISE_FILE = "detect.noise.file"
 """May be said again: it is a place, and what lies there is compared with the log."""
+
+OF_DETECTION = ("detect", "channels", "blank")
+"""Tables of settings that a session's log says."""
 
 LAYOUT = ("label", "kind", "well", "gain_uv", "offset_uv")
 """What of a channel decides its events, or whether a selector names it."""
@@ -55,7 +60,8 @@ def _like(session: Session, config: Config, given: Collection[str]) -> Like:
     if info.uri.startswith("file:"):
         config = msgspec.structs.replace(config, source=_stretch(session, config, info, given))
     _check_noise_file(session, config, info)
-    return Like(config, session.changes, list(_differences(session, config, info)))
+    changes = sorted([*session.changes, *_blanks(session, config.blank, info)], key=lambda change: change[0])
+    return Like(config, changes, list(_differences(session, config, info)))
 
 
 def given_keys(path: Path | None, overrides: Sequence[str], options: Mapping[str, Any]) -> set[str]:
@@ -74,9 +80,10 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 
 def _detection(session: Session, config: Config, given: Collection[str]) -> dict[str, Any]:
-    """Return the session's `detect` and `channels`; raise ConfigError when `config` was told otherwise."""
+    """Return the session's `detect`, `channels` and `blank`; raise ConfigError when `config` was told otherwise."""
+    told = session.info
     try:
-        own = config_from({"detect": session.info["detect"], "channels": session.info["channel_rules"]})
+        own = config_from({"detect": told["detect"], "channels": told["channel_rules"], "blank": told.get("blank", [])})
     except ConfigError as error:
         raise DataError(
             f"{session.path}: its settings are not this version's: {error}; use the version that wrote it"
@@ -86,12 +93,41 @@ def _detection(session: Session, config: Config, given: Collection[str]) -> dict
         if key == NOISE_FILE and detect.noise.mode == "file":
             noise = msgspec.structs.replace(detect.noise, file=config.detect.noise.file)
             detect = msgspec.structs.replace(detect, noise=noise)
-        elif key.partition(".")[0] in ("detect", "channels") and (ours := _at(config, key)) != (its := _at(own, key)):
+        elif key.partition(".")[0] in OF_DETECTION and (ours := _at(config, key)) != (its := _at(own, key)):
             raise ConfigError(
                 f"{key} is {_shown(its)} in {session.path}, got {_shown(ours)}; "
                 f"--like takes detection from the session: leave {key} out"
             )
-    return {"detect": detect, "channels": own.channels}
+    lines = told.get("marker_lines", [])
+    return {"detect": detect, "channels": own.channels, "blank": tuple(_by_number(rule, lines) for rule in own.blank)}
+
+
+def _by_number(rule: BlankRule, lines: Sequence[Mapping[str, Any]]) -> BlankRule:
+    """Return a rule that means the session's lines, which need not all be there by name."""
+    if rule.line is None:
+        return rule
+    return msgspec.structs.replace(rule, line=tuple(sorted(numbers(rule.line, lines))))
+
+
+def _blanks(session: Session, rules: Sequence[BlankRule], info: StreamInfo) -> Iterator[tuple[int, Change]]:
+    """Yield what marks blanked that came with the signal but are not in its samples, unless the source brings them.
+
+    Marks beside the signal need nothing: their blankings are control changes.
+    """
+    if not rules or info.facts.get("lines"):
+        return
+    blanking = BlankRules(rules, (), info.channels)
+    late = {
+        mark
+        for notice in session.notices
+        if notice.get("cause") == "blank_late"
+        for mark in zip(notice.get("samples", ()), notice.get("lines", ()), strict=False)
+    }
+    for mark, text in zip(session.marks, session.mark_texts, strict=True):
+        sample, line = int(mark["sample"]), int(mark["line"])
+        if line >= FIRST_OF_SOURCE and (sample, line) not in late:
+            for blank in blanking.of(line, int(mark["value"]), text):
+                yield sample, blank
 
 
 def _at(config: Config, key: str) -> Any:
@@ -175,5 +211,11 @@ def _differences(session: Session, config: Config, info: StreamInfo) -> Iterator
         yield f"it had {len(gaps)} gaps, the first at {gaps['sample'][0] / rate:g} s, that do not come again"
     if its.get("next_seq", {}).get("notices"):
         yield "its logger came after the first notices, and control changes may be among them"
-    if missed := sum(n["count"] for n in session.notices if n.get("cause") == "missed" and n.get("kind") == "notices"):
+    if missed := _missed(session, "notices"):
         yield f"{missed} notices did not reach it, and control changes may be among them"
+    if config.blank and (missed := _missed(session, "marks")):
+        yield f"{missed} messages with marks did not reach it, and marks that blank may be among them"
+
+
+def _missed(session: Session, kind: str) -> int:
+    return sum(int(n["count"]) for n in session.notices if n.get("cause") == "missed" and n.get("kind") == kind)

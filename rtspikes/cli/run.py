@@ -13,6 +13,7 @@ from rtspikes.cli.children import LogChild
 from rtspikes.cli.debug import debugging
 from rtspikes.cli.examples import examples
 from rtspikes.cli.failures import one_line
+from rtspikes.cli.figures import counted
 from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.like import given_keys, like_session
 from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings, sessions
@@ -206,7 +207,9 @@ def _summary(engine: Engine, logs: Sequence[str]) -> None:
         f"{samples_lost(totals)} samples lost",
     ]
     if n := counts.get("rejected"):
-        parts.append(f"{n} event{'s' * (n != 1)} rejected")
+        parts.append(f"{n} event{'s' * (n != 1)} rejected ({counted(totals['rejected'])})")
+    if n := counts.get("flagged"):
+        parts.append(f"{n} spike{'s' * (n != 1)} flagged")
     if n := totals["bad_samples"]:
         parts.append(f"{n} bad samples held")
     for n, what in ((counts.get("marks"), "mark"), (totals["commands_done"], "control request")):

@@ -11,8 +11,10 @@ from typing import Any
 import click
 import numpy as np
 
+from rtspikes.activity import active, spread
 from rtspikes.cli.examples import examples
 from rtspikes.cli.failures import one_line
+from rtspikes.cli.figures import counted
 from rtspikes.cli.parameters import OneOf, PathTo, recordings_and_sessions, sessions
 from rtspikes.errors import ConfigError, DataError, reason
 from rtspikes.sources.formats import open_recording
@@ -20,6 +22,7 @@ from rtspikes.subscribers.log.export import FORMATS, export_session
 from rtspikes.subscribers.log.layout import SESSION_FILE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.record import LAYOUT_CHANGED
+from rtspikes.subscribers.names import reason_name
 from rtspikes.subscribers.plain import plain
 from rtspikes.subscribers.score import score_session
 
@@ -28,6 +31,10 @@ MOST_SCORED = 500_000
 
 MOST_LISTED = 20
 """Marks, or control changes, up to which `info` shows each."""
+
+
+COUNTS = ("rejected_by_reason", "flagged", "observed_s")
+"""Maps of figures that `info` shows as a line each."""
 
 
 @examples(
@@ -42,18 +49,21 @@ def export(session: Path, to: str, output: Path) -> None:
     """Write the spikes of a session log in another format.
 
     npz: arrays by field, with waveforms, marks, control changes and observed time. csv: a line per spike, with its
-    channel's label. marks-csv: a line per mark.
+    channel's label; beside it FILE-channels with a line per channel: spikes, observed time, rate. marks-csv: a line per
+    mark.
     """
     if not output.name or str(output) == "-" or (output.exists() and not output.is_file()):
         raise ConfigError(f"-o must be the name of a file, new or old, got {str(output)!r}")
     log = read_session(session)
     try:
         with whole(session):
-            export_session(log, to, output)
+            _, *others = export_session(log, to, output)
     except OSError as error:
         raise DataError(f"cannot write {output}: {reason(error)}; choose another file with -o") from None
     n, what = (len(log.marks), "mark") if to == "marks-csv" else (len(log.spikes), "spike")
     click.echo(f"{n} {what}{'s' * (n != 1)} written to {output}")
+    for other in others:
+        click.echo(f"{log.info['n_channels']} channels, with spikes, observed time and rate of each, in {other}")
     if to == "csv" and (n := len(log.marks)):
         click.echo(f"rtspikes: a csv of spikes holds no marks ({n} here); write them with --to marks-csv", err=True)
     for warning in _warnings(log):
@@ -80,6 +90,8 @@ def info(path: Path, as_json: bool) -> None:
             click.echo(f"{key.replace('_', ' '):20} {len(value)}{'; --json lists them' if many else ''}")
             for happened in () if many else value:
                 click.echo(f"  {happened['at_s']:14.4f} s  {one_line(str(happened['text']))}")
+        elif key in COUNTS:
+            click.echo(f"{key.replace('_', ' '):20} {one_line(counted(value)) or 'none'}")
         elif not isinstance(value, dict):
             click.echo(f"{key.replace('_', ' '):20} {value}")
 
@@ -110,7 +122,7 @@ def _warnings(log: Session) -> list[str]:
 
 def _session_facts(log: Session) -> dict[str, Any]:
     rate = log.info["rate_hz"]
-    active = np.unique(log.spikes["channel"])
+    observed_s, enabled = log.observed_s, np.array(log.info["enabled"], bool)
     names = log.marks.dtype.names or ()
     return {
         "session": log.info["session"],
@@ -122,8 +134,11 @@ def _session_facts(log: Session) -> dict[str, Any]:
         "channels": log.info["n_channels"],
         "sampling_rate_hz": rate,
         "spikes": len(log.spikes),
-        "channels_with_spikes": len(active),
+        "channels_with_spikes": int(np.count_nonzero(log.counts)),
+        "active_electrodes": int(active(log.counts, observed_s).sum()),
+        "flagged": _flagged(log),
         "rejected": len(log.rejected),
+        "rejected_by_reason": log.rejections,
         "gaps": len(log.gaps),
         "samples_lost": int(log.gaps["lost"].sum()) if len(log.gaps) else 0,
         "messages_missed": log.missed,
@@ -136,11 +151,17 @@ def _session_facts(log: Session) -> dict[str, Any]:
             {"at_s": n["sample"] / rate} | {k: n.get(k) for k in ("sample", "change", "by", "text")}
             for n in log.controls
         ],
-        "observed_s": round(float(log.observed_s.max()), 6),
+        "observed_s": spread(observed_s[enabled]),
         "amplitudes": log.info["units"]["amplitude_uv"],
         **_truth_facts(log),
         "info": log.info,
     }
+
+
+def _flagged(log: Session) -> dict[str, int]:
+    """Return how many spikes have each flag that occurs."""
+    counts = {1 << bit: int(np.count_nonzero(log.flags & (1 << bit))) for bit in range(8)}
+    return {reason_name(log.info, "spike_flags", flag): n for flag, n in counts.items() if n}
 
 
 def _truth_facts(log: Session) -> dict[str, Any]:

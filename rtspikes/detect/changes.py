@@ -19,6 +19,9 @@ from rtspikes.rules import refusal
 MOST_SELECTORS = 1024
 """Selectors in one change; each costs a look at every channel."""
 
+LONGEST_BLANK_MS = 60_000.0
+"""A minute; longer artifacts are muted."""
+
 Select = str | int | tuple[int | str, ...]
 
 SMALLEST_LEVEL_UV, LARGEST_LEVEL_UV = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -72,10 +75,17 @@ class Unmute(_Change, frozen=True):
     select: Select
 
 
-Change = Threshold | Levels | Freeze | Follow | Recalibrate | Mute | Unmute
+class Blank(_Change, frozen=True):
+    """The selected channels are blanked for `ms` from here on: the filter is held, and no event is found meanwhile."""
+
+    select: Select
+    ms: float
+
+
+Change = Threshold | Levels | Freeze | Follow | Recalibrate | Mute | Unmute | Blank
 
 _BY_NAME: dict[str, type[Change]] = {
-    kind.__name__.lower(): kind for kind in (Threshold, Levels, Freeze, Follow, Recalibrate, Mute, Unmute)
+    kind.__name__.lower(): kind for kind in (Threshold, Levels, Freeze, Follow, Recalibrate, Mute, Unmute, Blank)
 }
 
 
@@ -131,6 +141,10 @@ def check(change: Change) -> None:
             _check_levels(labels, positive_uv, 1)
         case Mute(select) | Unmute(select):
             _check_select(select)
+        case Blank(select, ms):
+            _check_select(select)
+            if not 0 < ms <= LONGEST_BLANK_MS:
+                raise ConfigError(f"ms of a blanking must be > 0 and ≤ {LONGEST_BLANK_MS:g}, got {ms:g}")
 
 
 def is_level(uv: float) -> bool:

@@ -1,36 +1,55 @@
-"""The detector: keeps every channel's state, feeds the kernels, and hands out events with their ids, in order.
+"""The detector: leads every block through the stages, and hands out events with their ids, in order.
 
-Whatever the cuts between calls, the same samples give the same events: state lives in absolute sample indices, σ
-and scheduled changes take effect at fixed samples, and ids are given in the order (trigger, channel), which is also
-the order in which events end.
+    raw ─▶ front ─▶ reference ─▶ method ─▶ snippets ─▶ vetoes ─▶ ids
+           hold,     common       crossings  extremum,   other
+           filter    signal off              waveform    channels
+
+Whatever the cuts between calls, the same samples give the same events: state lives in absolute sample indices, and
+whatever changes does so at fixed samples, at which slices end. Ids are given in the order (crossing, channel), which is
+also the order in which events end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.detect import kernels
+from rtspikes.detect.artifacts import Blanking, rails_of
 from rtspikes.detect.changes import Change
-from rtspikes.detect.events import Events, Parts, Register, ThresholdUpdate, joined
+from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUpdate, joined
 from rtspikes.detect.filter import design, settling_samples
+from rtspikes.detect.front import Front
+from rtspikes.detect.health import Health
+from rtspikes.detect.lanes import BLOCK, DONE_DTYPE, NEVER, Lanes, Look, take_rows
+from rtspikes.detect.levels import ThresholdTable
+from rtspikes.detect.methods import make_method
 from rtspikes.detect.noise import INITIAL_ROW_RATE_HZ, NoiseRows, NoiseTracker, prime_stride
-from rtspikes.detect.schedule import NEVER, Schedule
+from rtspikes.detect.observed import Observed
+from rtspikes.detect.rebound import design_rebound, no_rule
+from rtspikes.detect.reference import Reference
+from rtspikes.detect.schedule import Schedule
 from rtspikes.detect.settings import ChannelRule, DetectSettings
-from rtspikes.detect.threshold import ThresholdTable
+from rtspikes.detect.snippets import finish
+from rtspikes.detect.storm import StormBreaker
+from rtspikes.detect.vetoes import Vetoes
 from rtspikes.errors import ConfigError
 from rtspikes.types import Samples, StreamInfo
 
 __all__ = ["Detector", "Events", "ThresholdUpdate"]
 
 SLICE = 2048
-"""Samples that all tiles see before time moves on, at most; bounds the results that one kernel call can have."""
+"""Samples that all stages see before time moves on, at most."""
 
-LARGEST_RESULTS = 64 * 1024 * 1024
-"""Bytes of waveforms that the result buffer may take (with long snippets, slices get shorter instead)."""
+SLICE_BYTES = 1 << 20
+"""Of the filtered signal in a slice, about: it stays in the second-level cache from stage to stage."""
+
+REBOUND_METHODS = ("threshold", "hoop", "matched")
+"""Those whose threshold is one of the filtered signal."""
+
+MOST_ENDED = 16 * 1024 * 1024
+"""Bytes of waveforms that are taken out of the kernel at a time."""
 
 
 class Detector:
@@ -50,8 +69,8 @@ class Detector:
     ) -> None:
         self.info = info
         self.settings = settings
-        self.table = ThresholdTable(info, settings, rules)
         rate = info.rate_hz
+        self.table = ThresholdTable(info, settings, rules)
         self.sections = design(settings.filter, rate)
         self.settling = settling_samples(self.sections)
         self.pre, self.post = (round(ms * 1e-3 * rate) for ms in settings.snippet_ms)
@@ -61,69 +80,86 @@ class Detector:
                 f"got {list(settings.snippet_ms)}"
             )
         search = max(1, round(settings.peak_ms * 1e-3 * rate)) if settings.align == "peak" else 0
-        self.latency = search + self.post
+        snippet = self.pre + self.post
+        self.method = make_method(settings, rate, self.table, search)
+        if self.method.finds_extremum:
+            search = 0
+        self._vetoes = Vetoes(info, settings.artifacts, settings.neighbours, snippet, search)
+        rebound = settings.rebound.reject and settings.method in REBOUND_METHODS
+        self._rebound = design_rebound(self.sections, rate) if rebound else no_rule()
+        self._complete = max(self.method.delay, search + max(self.post, self._rebound.look_ahead))
+        self.latency = self._complete + self._vetoes.hold
+        """Samples from a crossing to its event's end."""
         self.initial_samples = 0 if sigma_uv is not None else max(1, round(settings.noise.initial_s * rate))
 
-        tiles = -(-info.n_channels // kernels.MAX_LANES)
-        lanes = -(-info.n_channels // (tiles * 16)) * 16
-        self._shape = (tiles, lanes)
-        self._gain = self._tiled(np.array([c.gain_uv for c in info.channels], np.float32), 0)
-        self._offset = self._tiled(np.array([c.offset_uv for c in info.channels], np.float32), 0)
-        self._dead = self._tiled(self.table.dead_samples, 1)
-        self._window = np.minimum(search, self._dead - 1)
-        self._below = np.full(self._shape, -np.inf, np.float32)
-        self._above = np.full(self._shape, np.inf, np.float32)
-        self._quiet_until = np.zeros(self._shape, np.int64)
-        self._held = np.zeros(self._shape, np.float32)
-        self._bad = np.zeros(self._shape, np.int64)
-        self._state = np.zeros((tiles, len(self.sections), 2, lanes), np.float32)
-        depth = -(-(self.pre + self.latency) // kernels.BLOCK) + 2
-        self._trace = np.zeros((tiles, depth * kernels.BLOCK, lanes), np.float32)
-
+        slices = SLICE_BYTES // (4 * info.n_channels)
+        self._slice = min(SLICE, max(BLOCK, slices // BLOCK * BLOCK))
+        back = max(self.method.history, self.method.back + max(self.pre, self._rebound.history))
         spacing = int(self.table.dead_samples.min())
-        self._pending = np.zeros(
-            (tiles, lanes * ((self.latency + kernels.BLOCK) // spacing + 3)), kernels.PENDING_DTYPE
-        )
-        self._n_pending = np.zeros(tiles, np.int64)
-        snippet = self.pre + self.post
-        self._slice = SLICE
-        while self._slice > kernels.BLOCK and 8 * lanes * self._most_per_lane(spacing) * snippet > LARGEST_RESULTS:
-            self._slice //= 2
-        self._per_lane = self._most_per_lane(spacing)
-        room = 2 * lanes * self._per_lane  # so that a tile may be begun while the buffers are half full
-        self._found = np.empty(room, kernels.FOUND_DTYPE)
-        self._done = np.empty(room, kernels.DONE_DTYPE)
-        self._waveforms = np.empty((room, snippet), np.float32)
-        self._counts = np.zeros(2, np.int64)
-
-        floor = self._tiled(self.table.floor_uv.astype(np.float32), np.inf)
+        self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing)
+        lanes = self._lanes
+        lanes.state["dead"] = lanes.tiled(self.table.dead_samples, 1)
+        lanes.state["search"] = np.minimum(search, lanes.state["dead"] - 1)
+        self.method.bind(lanes)
+        floor = lanes.tiled(self.table.floor_uv.astype(np.float32), np.inf)
         self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
+        self._floor_uv = self.table.floor_uv.astype(np.float32)
+        self.health = Health(info, self.noise.block, self.noise.stride)
+        self._start_findings: list[Finding] = []
+        self._front = Front(info, lanes, self.sections, rails_of(info, settings.artifacts), self.noise.stride)
+        self._blanking = Blanking(info, settings.artifacts, lanes, self._slice)
+        self._reference = None if settings.reference.kind == "none" else Reference(info, settings.reference, lanes)
+        self._storm = StormBreaker(settings.storm.cap_per_s, rate, lanes, info.labels, first_sample)
+        self._observed = Observed(info.n_channels)
+        self.nearest = self._vetoes.nearest
+        """(channels, K): the electrodes near by whose signal is carried with each spike; −1: fewer."""
+        room = max(64, MOST_ENDED // (4 * max(1, snippet)))
+        self._done = np.zeros(room, DONE_DTYPE)
+        self._waveforms = np.empty((room, snippet), np.float32)
+        self._near = np.empty((room, settings.neighbours.amplitudes), np.float32)
+        self._n_done = np.zeros(1, np.int64)
+
         self._first = self.next_sample = self._segment = self._armed = first_sample
         self._fresh = True
-        self._spikes_to = first_sample
+        self._spikes_to = self._crossings_to = first_sample
         self.settling_total = 0
-        self._register = Register(snippet)
-        self._schedule = Schedule(info, self.table, self.noise)
+        self.counts = np.zeros(info.n_channels, np.int64)
+        """Spikes of each channel so far."""
+        self._register = Register()
+        self._schedule = Schedule(info, self.table, self.noise, self._blanking)
         self._start_update: ThresholdUpdate | None = None
         if sigma_uv is not None:
-            self.noise.learn(self._tiled(sigma_uv.astype(np.float32), 0))
+            self.noise.learn(lanes.tiled(sigma_uv.astype(np.float32), 0))
         self._apply(self._levels_at(first_sample))
         if sigma_uv is not None:
             self._start_update = self._levels
 
-    def _most_per_lane(self, spacing: int) -> int:
-        """Return how many results of a kind a lane can have in one slice, with triggers `spacing` samples apart."""
-        return (max(self._slice, self.latency) - 1) // spacing + 2
+    # what is known
 
     @property
     def bad_samples(self) -> NDArray[np.int64]:
         """Samples per channel (channels,) that were NaN, infinite or beyond ±1e9 µV, and were held."""
-        return self._bad.reshape(-1)[: self.info.n_channels]
+        return self._lanes.channels(self._front.bad)
 
     @property
     def muted(self) -> NDArray[np.bool_]:
         """Which channels (channels,) a change has muted; those that the settings disable are not among them."""
         return self.table.muted
+
+    @property
+    def storming(self) -> NDArray[np.bool_]:
+        """Which channels (channels,) have too many triggers, which are suppressed."""
+        return self._storm.storming
+
+    @property
+    def suppressed(self) -> NDArray[np.int64]:
+        """Triggers per channel (channels,) that a storm suppressed so far."""
+        return self._lanes.channels(self._lanes.state["suppressed"])
+
+    @property
+    def observed(self) -> NDArray[np.int64]:
+        """Samples per channel (channels,), up to the next one, in which a spike could have been reported."""
+        return self._observed.samples
 
     @property
     def frozen(self) -> bool:
@@ -140,18 +176,14 @@ class Detector:
         levels = self._levels
         return ThresholdUpdate(levels.sample, levels.sigma_uv, *self.table.levels(levels.sigma_uv, unmuted))
 
+    # what comes
+
     def schedule(self, change: Change, sample: int) -> None:
         """Let `change` be in force for triggers at or after `sample`; belongs to the thread that calls `process`.
 
         Raises ConfigError for what does not fit the stream, TooLate when `sample` was already looked at.
         """
         self._schedule.add(change, sample, self.next_sample)
-
-    def _tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
-        """Return per-channel values (channels,) as (tiles, lanes)."""
-        out = np.full(self._shape, fill, values.dtype)
-        out.reshape(-1)[: self.info.n_channels] = values
-        return out
 
     def learn(self, blocks: Iterable[tuple[Samples, int]], restarts: Container[int] = ()) -> int:
         """Learn the first σ from the stream's first blocks (samples, first index); return the rows it rests on.
@@ -163,24 +195,27 @@ class Detector:
         stride = prime_stride(self.info.rate_hz, INITIAL_ROW_RATE_HZ)
         base = blocks[0][1] // stride
         last = blocks[-1][1] + len(blocks[-1][0])
-        rows = NoiseRows(self._shape[0], (last - 1) // stride + 1 - base, self._shape[1], stride)
+        tiles, lanes = self._lanes.shape
+        rows = NoiseRows(tiles, (last - 1) // stride + 1 - base, lanes, stride)
         rows.begin(base)
         for samples, first in blocks:
             if first != self.next_sample or self._fresh or first in restarts:
                 self._restart(samples[0], first)
-            self._run(samples, first, NEVER, rows)
+            for at in range(0, len(samples), self._slice):
+                part = samples[at : at + self._slice]
+                self._filter(part, first + at, rows)
             rows.mark(max(first, self._armed), first + len(samples))
             self.next_sample = first + len(samples)
-        sigma = np.zeros(self._shape, np.float32)
-        for tile in range(self._shape[0]):
+        sigma = np.zeros(self._lanes.shape, np.float32)
+        for tile in range(tiles):
             rows.sigma(tile, sigma[tile])
         self.noise.learn(sigma)
         self._apply(self._levels_at(self._first))
         self._start_update = self._levels
         self.next_sample, self._fresh = self._first, True
-        self._held[:] = 0
-        self._bad[:] = 0
-        self._quiet_until[:] = 0
+        self._start_findings = self._look_after(self._first, sigma)
+        self._front.forget()
+        self._blanking.forget()
         return int(rows.valid.sum())
 
     def process(self, samples: Samples, first: int, restart: bool = False) -> Events:
@@ -193,16 +228,16 @@ class Detector:
             events.append(self._cut())
         if self._start_update is not None:
             events.append(self._told(self._start_update))
-            self._start_update = None
+            events.append(self._told_of(self._start_findings))
+            self._start_update, self._start_findings = None, []
         self._cross(first, events)
         if self._fresh or restart or first != self.next_sample:
             self._restart(samples[0], first)
         stop = first + len(samples)
         at = first
         while at < stop:
-            end = min(stop, at + self._slice, self._schedule.next_sample)
-            if self.noise.following:
-                end = min(end, self.noise.boundary)
+            own = min(self.noise.boundary, self._storm.boundary, self.method.boundary)
+            end = min(stop, at + self._slice, self._schedule.next_sample, own)
             events.append(self._step(samples[at - first : end - first], at))
             at = end
             self._cross(at, events)
@@ -212,112 +247,157 @@ class Detector:
         """End the stream: cut what is pending."""
         events: list[Events] = []
         self._cross(self.next_sample, events)
-        return joined([*events, self._cut()])
+        events.append(self._cut())
+        for intervals in (self._blanking.cut(self.next_sample), self._storm.cut(self.next_sample)):
+            events.append(self._told_of(intervals=intervals))
+        return joined(events)
+
+    # a slice
 
     def _step(self, samples: Samples, first: int) -> Events:
-        """Run one slice that crosses no boundary through the kernel."""
-        rows = self.noise.rows if self.noise.following else None
-        parts = self._run(samples, first, self._armed, rows)
+        """Lead one slice that crosses no boundary through all stages."""
+        rows = self.noise.rows
+        n_intervals = self._filter(samples, first, rows)
         end = first + len(samples)
-        if rows is not None:
-            rows.mark(max(first, self._armed), end)
-            self.noise.work(end)
+        rows.mark(max(first, self._armed), end)
+        self.noise.work(end)
         self.settling_total += max(0, min(end, self._armed) - first)
+        hold_off = self._blanking.hold_off + self.method.history
+        self.method.scan(Look(self._segment, self._armed, first, end, self._falling, self._rising, hold_off))
         self.next_sample = end
+        self._observed.add(max(0, end - max(first, self._armed)), self._blanking.hidden)
+        self._crossings_to = max(self._crossings_to, end - self.method.delay)
         self._spikes_to = max(self._spikes_to, end - self.latency + 1)
-        return self._events(parts)
+        events = self._ended(end, drain=False)
+        if n_intervals:
+            events.unobserved = self._blanking.take(n_intervals)
+        return events
 
-    def _run(self, samples: Samples, first: int, armed: int, rows: NoiseRows | None) -> list[Parts]:
-        """Call the kernel until every tile has seen `samples`; return its results piece by piece."""
+    def _filter(self, samples: Samples, first: int, rows: NoiseRows) -> int:
+        """Lead samples through the stages before the method; return how many blanked intervals have ended."""
+        stop = first + len(samples)
+        held = self._front.run(samples, first, self._blanking.find(samples, first))
+        if self._reference is not None:
+            self._reference.run(first, stop)
+        self.method.prepare(self._segment, first, stop)
+        take_rows(self.method.compared, rows.rows, first, stop, rows.stride, rows.base)
+        return self._blanking.follow(first, stop, self._armed, held, rows)
+
+    def _ended(self, end: int, drain: bool) -> Events:
+        """Return what has been found, and what has ended at `end`, judged."""
+        x = self._lanes
         parts = []
-        tile = 0
-        target = rows or self.noise.rows
-        while True:
-            tile = kernels.scan(
-                samples, first, self._segment, armed, tile,
-                self._gain, self._offset, self.sections, self._state, self._trace,
-                self._below, self._above, self._falling, self._rising,
-                self._dead, self._window, self._quiet_until, self._held, self._bad,
-                self._pending, self._n_pending, self.pre, self.latency, self._per_lane,
-                target.rows, rows.stride if rows else 0, target.base,
-                self._found, self._done, self._waveforms, self._counts,
+        whole = not x.n_pending.any()
+        while not whole:
+            whole = finish(
+                x.trace, x.held, x.state, x.pending, x.n_pending, self._segment, end, drain, self.method.back,
+                self.method.delay, self._complete, self.pre, *self._rebound, self.nearest, self._done, self._waveforms,
+                self._near, self._n_done,
             )  # fmt: skip
-            parts.append(self._take())
-            if tile == self._shape[0]:
-                return parts
+            n = int(self._n_done[0])
+            self._n_done[0] = 0
+            if n:
+                parts.append((self._done[:n].copy(), self._waveforms[:n].copy(), self._near[:n].copy()))
+        if not parts and self._vetoes.idle:
+            return self._events(self._vetoes.nothing)
+        if len(parts) == 1:
+            done, waveforms, near = parts[0]
+        else:
+            parts.append((self._done[:0], self._waveforms[:0], self._near[:0]))
+            done, waveforms, near = (np.concatenate(column) for column in zip(*parts, strict=True))
+        ended = self._vetoes.judge(done, waveforms, near, NEVER if drain else end - self.latency + 1)
+        return self._events(ended)
 
-    def _take(self) -> Parts:
-        """Copy the kernel's results out and empty its buffers."""
-        n_found, n_done = self._counts
-        self._counts[:] = 0
-        return self._found[:n_found].copy(), self._done[:n_done].copy(), self._waveforms[:n_done].copy()
+    def _events(self, ended: Ended) -> Events:
+        events = self._register.enter(self._lanes.take_found(), ended, self._crossings_to, self._spikes_to)
+        if len(events.spikes):
+            self.counts += np.bincount(events.spikes["channel"], minlength=len(self.counts))
+        return events
 
     def _cut(self) -> Events:
         """End all pending events at the current segment's end."""
-        parts = []
-        tile = 0
-        while tile < self._shape[0]:
-            tile = kernels.drain(
-                self._segment, self.next_sample, tile, self._trace, self._window, self._pending, self._n_pending,
-                self.pre, self._per_lane, self._done, self._waveforms, self._counts,
-            )  # fmt: skip
-            parts.append(self._take())
-        self._spikes_to = self.next_sample
-        return self._events(parts)
+        self._spikes_to = self._crossings_to = self.next_sample
+        return self._ended(self.next_sample, drain=True)
 
     def _restart(self, row: NDArray[np.generic], first: int) -> None:
-        """Begin a segment: set the filter to what a constant signal at the first sample's height would leave."""
+        """Begin a segment: the filter is settled to the first sample's height."""
         self._segment = first
         self._armed = first if first == self._first else first + self.settling
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = self._tiled(row.astype(np.float32), 0) * self._gain + self._offset
-        value = np.where(np.abs(value) <= kernels.PHYSICAL_UV, value, self._held)
-        for s, (b0, b1, b2, a1, a2) in enumerate(self.sections):
-            out = (b0 + b1 + b2) / (1 + a1 + a2) * value
-            self._state[:, s, 0] = out - b0 * value
-            self._state[:, s, 1] = b2 * value - a2 * out
-            value = out
+        self._front.restart(row)
+        self._blanking.restart()
         self._fresh = False
 
+    # boundaries
+
     def _cross(self, sample: int, events: list[Events]) -> None:
-        """Pass the noise level's boundaries and the scheduled changes up to `sample`, in order, the boundary first."""
+        """Pass all boundaries up to `sample`, in order; at one sample noise level, storm and method come first."""
         while (at := self._schedule.next_sample) <= sample:
-            self._cross_boundaries(at, events)
+            self._cross_own(at, events)
             self._schedule.apply_next()
             levels = self._levels_at(at)
             if not _same_thresholds(levels, self._levels):
                 self._apply(levels)
                 events.append(self._told(levels))
-        self._cross_boundaries(sample, events)
+        self._cross_own(sample, events)
 
-    def _cross_boundaries(self, sample: int, events: list[Events]) -> None:
-        """Pass the noise level's boundaries up to `sample`; a new σ sets new thresholds."""
+    def _cross_own(self, sample: int, events: list[Events]) -> None:
+        """Pass the boundaries of the noise level and of the storm breaker up to `sample`."""
+        if self.noise.boundary <= sample:
+            events.append(self._told_of(intervals=self._blanking.cut(min(self.noise.boundary, self.next_sample))))
         if (changed := self.noise.cross(sample)) is not None:
             self._apply(self._levels_at(changed))
             events.append(self._told(self._levels))
+        if self.noise.measured is not None and self.noise.measured != self.health.sample:
+            events.append(self._told_of(self._look_after(self.noise.measured, self.noise.now)))
+        while self.method.boundary <= sample:
+            self.method.cross(self.noise.sigma, self.noise.frozen(self.method.boundary))
+        if self._storm.boundary <= sample:
+            events.append(self._told_of(*self._storm.pass_to(sample)))
+            self._observed.let(self._live())
+
+    def _look_after(self, sample: int, sigma: NDArray[np.float32]) -> list[Finding]:
+        """Judge the channels' health by what was measured at `sample`; return what is new."""
+        per_channel = self._lanes.channels
+        findings = self.health.look(
+            sample, per_channel(sigma), self._floor_uv, per_channel(self._front.clipped),
+            per_channel(self.noise.since_freeze),
+        )  # fmt: skip
+        if self._reference is not None:
+            self._reference.use(self.health.usable)
+        return findings
 
     def _levels_at(self, sample: int) -> ThresholdUpdate:
         """Return the thresholds that settings, changes and σ give."""
-        sigma = self.noise.sigma.reshape(-1)[: self.info.n_channels].copy()
+        sigma = self._lanes.channels(self.noise.sigma).copy()
         below, above = self.table.levels(sigma)
         return ThresholdUpdate(sample, sigma, below, above)
 
     def _apply(self, levels: ThresholdUpdate) -> None:
         """Put thresholds in force."""
         self._levels = levels
-        self._below[:] = self._tiled(levels.below_uv, -np.inf)
-        self._above[:] = self._tiled(levels.above_uv, np.inf)
+        self._lanes.below[:] = self._lanes.tiled(levels.below_uv, -np.inf)
+        self._lanes.above[:] = self._lanes.tiled(levels.above_uv, np.inf)
         self._falling = bool(np.isfinite(levels.below_uv).any())
         self._rising = bool(np.isfinite(levels.above_uv).any())
+        self._observed.let(self._live())
+
+    def _live(self) -> NDArray[np.bool_]:
+        """Return which channels (channels,) report spikes."""
+        return self.table.enabled & ~self.table.muted & ~self._storm.storming
 
     def _told(self, update: ThresholdUpdate) -> Events:
         """Return an update as what a step brought."""
-        events = self._events([])
+        events = self._told_of()
         events.thresholds.append(update)
         return events
 
-    def _events(self, parts: list[Parts]) -> Events:
-        return self._register.enter(parts, self.next_sample, self._spikes_to)
+    def _told_of(self, findings: Iterable[Finding] = (), intervals: NDArray[np.void] | None = None) -> Events:
+        """Return findings and intervals as what a step brought."""
+        events = self._events(self._vetoes.nothing)
+        events.findings.extend(findings)
+        if intervals is not None:
+            events.unobserved = intervals
+        return events
 
 
 def _same_thresholds(a: ThresholdUpdate, b: ThresholdUpdate) -> bool:

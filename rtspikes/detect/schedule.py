@@ -9,32 +9,36 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.detect.artifacts import Blanking
 from rtspikes.detect.changes import (
+    Blank,
     Change,
     Follow,
     Freeze,
     Levels,
     Mute,
     Recalibrate,
+    Select,
     Threshold,
     TooLate,
     Unmute,
     check,
 )
+from rtspikes.detect.lanes import NEVER
+from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.noise import NoiseTracker
-from rtspikes.detect.threshold import ThresholdTable
 from rtspikes.errors import ConfigError
 from rtspikes.selectors import select
 from rtspikes.types import StreamInfo
-
-NEVER = int(np.iinfo(np.int64).max)
 
 
 class Schedule:
     """Keeps changes by sample and, within one, in the order in which they came."""
 
-    def __init__(self, info: StreamInfo, table: ThresholdTable, noise: NoiseTracker) -> None:
+    def __init__(self, info: StreamInfo, table: ThresholdTable, noise: NoiseTracker, blanking: Blanking) -> None:
         self._info = info
+        self._blanking = blanking
+        self._known: dict[Select, list[int]] = {}
         self._table = table
         self._noise = noise
         self._due: list[tuple[int, int, Callable[[], None]]] = []
@@ -83,6 +87,16 @@ class Schedule:
                 return partial(table.mute, select(change.select, self._info.channels), True)
             case Unmute():
                 return partial(table.mute, self._enabled(change), False)
+            case Blank():
+                channels = self._blanked(change.select)
+                until = sample + max(1, round(change.ms * 1e-3 * self._info.rate_hz))
+                return partial(self._blanking.blank, channels, until)
+
+    def _blanked(self, selector: Select) -> list[int]:
+        """Return the channels to blank, looked up once: a stimulator's marks are many."""
+        if selector not in self._known:
+            self._known[selector] = select(selector, self._info.channels)
+        return self._known[selector]
 
     def _check_followed(self, name: str) -> None:
         if not self._noise.following:

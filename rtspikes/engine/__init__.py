@@ -9,7 +9,8 @@ A run has one publisher and one reply process, and a `Session` for each layout o
 Threads, and what each owns:
 
 - acquiring: the source from `start` on, and the session's intake: the ring's writing end, the sample clock's, the
-  remarks'. It ends a session when the source does, or goes on with another layout; then it waits for the next one.
+  remarks' and the marks'. It ends a session when the source does, or goes on with another layout; then it waits for the
+  next one.
 - processing: the rest of the session, that is the ring's leased reader, the detector, the announcer; the publisher's
   socket and the history's writing end; it carries out control requests and sets marks between blocks, ends a session
   and makes the next one.
@@ -18,7 +19,7 @@ Threads, and what each owns:
 - one for each marker stream (sources/lsl/markers.py): it queues what comes.
 - the caller's: opens and closes everything, waits, and hands Ctrl-C on by `stop` or `abort`.
 
-Acquiring and processing share the ring (see there), the queue of remarks and that of arrival times, `SampleClock`
+Acquiring and processing share the ring (see there), the queues of remarks, marks and arrival times, `SampleClock`
 (written by acquiring), `status` (replaced, never changed) and one condition, `moved`, that both notify when they have
 moved the ring or made a session; processing and attending the two bounded queues of wire/reply.py. Every wait has a
 timeout; the first exception of any thread ends the run and is raised by `wait`.

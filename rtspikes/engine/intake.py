@@ -1,4 +1,4 @@
-"""The intake: what pulls bring, entered into a session's ring, sample clock and remarks.
+"""The intake: what pulls bring, entered into a session's ring, sample clock, remarks and marks.
 
 Belongs to the acquiring thread, but for `acquired_at`.
 """
@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from rtspikes.clock import Clock, SampleClock
-from rtspikes.engine.remarks import RemarkQueue
-from rtspikes.protocols import Pull, Source
+from rtspikes.engine import remarks, stream_marks
+from rtspikes.engine.waiting import Waiting
+from rtspikes.protocols import Mark, Pull, Remark, Source
 from rtspikes.ring import Ring
 from rtspikes.types import GapCause, StreamInfo
 
@@ -27,7 +28,8 @@ class Intake:
     """Pulls from a source into memory that is free, or, live, into none when there is none."""
 
     def __init__(self, info: StreamInfo, ring: Ring, sample_clock: SampleClock, clock: Clock) -> None:
-        self.remarks = RemarkQueue()
+        self.remarks = Waiting[Remark](remarks.MOST_WAITING)
+        self.marks = Waiting[Mark](stream_marks.MOST_WAITING)
         self._live = info.live
         self._ring = ring
         self._sample_clock = sample_clock
@@ -56,8 +58,15 @@ class Intake:
         for anchor in pull.anchors:
             if anchor.offset < 0:
                 self._sample_clock.anchor(begun + anchor.offset, anchor.time_s, anchor.rate_hz)
+        marks: dict[int, list[Mark]] = {}
+        for mark in pull.marks:
+            if mark.offset < 0:
+                self.marks.put(begun + mark.offset, mark)
+            else:
+                marks.setdefault(mark.offset, []).append(mark)
         at = 0
         offsets = {entry.offset for entries in (pull.holes, pull.anchors, pull.remarks) for entry in entries}
+        offsets |= marks.keys()
         for offset in sorted(o for o in offsets if o >= 0):
             take(offset - at)
             at = offset
@@ -70,6 +79,8 @@ class Intake:
             for remark in pull.remarks:
                 if remark.offset == offset:
                     self.remarks.put(self._ring.next_sample, remark)
+            for mark in marks.get(offset, ()):  # before its row is committed: who gets the row finds the mark
+                self.marks.put(self._ring.next_sample, mark)
         take(pull.n - at)
 
     def _discard(self, n: int) -> None:

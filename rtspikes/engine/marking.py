@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtspikes.clock import SampleClock
 from rtspikes.protocols import Remark
 from rtspikes.types import MARK_DTYPE
-from rtspikes.wire.announce import Announcer
 from rtspikes.wire.codec import MOST_TEXT
 
 MOST_AT_ONCE = 256
@@ -61,6 +61,13 @@ class Markers(Protocol):
         """Return which line of the marks is which stream."""
 
 
+class Says(Protocol):
+    """Takes marks that are not in the signal: Commands, which also blanks; Announcer, where nothing more comes."""
+
+    def marks(self, table: NDArray[np.void], texts: Sequence[str]) -> None:
+        """Say where marks are: MARK_DTYPE and their texts."""
+
+
 class Marking:
     """Takes markers and says them as marks, over all sessions of a run; belongs to the processing thread."""
 
@@ -70,7 +77,7 @@ class Marking:
         self.dropped = 0
         """Markers that found no room while the signal's clock was not known."""
 
-    def handle(self, sample_clock: SampleClock, announcer: Announcer) -> None:
+    def handle(self, sample_clock: SampleClock, out: Says) -> None:
         """Say where the markers are that have come; keep them as long as the signal's clock is not known."""
         for marker in self._markers.take(MOST_AT_ONCE):
             if len(self._waiting) < MOST_WAITING:
@@ -78,19 +85,19 @@ class Marking:
             else:
                 self.dropped += 1
         if self._waiting and sample_clock.sample(self._waiting[0].time_s) is not None:
-            self._say([sample_clock.sample(marker.time_s) or 0 for marker in self._waiting], announcer)
+            self._say([sample_clock.sample(marker.time_s) or 0 for marker in self._waiting], out)
 
-    def finish(self, sample_clock: SampleClock, announcer: Announcer, last: int) -> None:
+    def finish(self, sample_clock: SampleClock, out: Says, last: int) -> None:
         """Say what is left, at the sample `last` where the signal's clock never became known."""
-        self.handle(sample_clock, announcer)
-        self._say([last] * len(self._waiting), announcer)
+        self.handle(sample_clock, out)
+        self._say([last] * len(self._waiting), out)
 
-    def _say(self, samples: Sequence[int], announcer: Announcer) -> None:
+    def _say(self, samples: Sequence[int], out: Says) -> None:
         if not self._waiting:
             return
         table = np.zeros(len(self._waiting), MARK_DTYPE)
         for row, sample, marker in zip(table, samples, self._waiting, strict=True):
             value = min(max(marker.value, int(_VALUES.min)), int(_VALUES.max))
             row["sample"], row["time"], row["line"], row["value"] = sample, marker.time_s, marker.line, value
-        announcer.marks(table, [marker.text[:MOST_TEXT] for marker in self._waiting])
+        out.marks(table, [marker.text[:MOST_TEXT] for marker in self._waiting])
         self._waiting.clear()

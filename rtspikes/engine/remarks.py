@@ -1,8 +1,7 @@
-"""Remarks of sources on their way to the notices: queued between threads, and let through at a bounded rate."""
+"""Remarks of sources on their way to the notices: let through at a bounded rate."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,29 +15,6 @@ MOST_PER_S = 20
 """Remarks of one cause that are told in a second."""
 
 WINDOW_S = 1.0
-
-
-class RemarkQueue:
-    """Remarks with the absolute sample of each; one thread puts them in, in order, another takes them out."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[int, Remark]] = deque()
-        self.dropped = 0
-        """Remarks that found no room."""
-
-    def put(self, sample: int, remark: Remark) -> None:
-        """Add a remark, unless too many wait."""
-        if len(self._waiting) < MOST_WAITING:
-            self._waiting.append((sample, remark))
-        else:
-            self.dropped += 1
-
-    def take(self, before: int) -> list[tuple[int, Remark]]:
-        """Return, and forget, the remarks at samples < `before`."""
-        taken = []
-        while self._waiting and self._waiting[0][0] < before:
-            taken.append(self._waiting.popleft())
-        return taken
 
 
 @dataclass(slots=True)

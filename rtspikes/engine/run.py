@@ -14,11 +14,12 @@ import msgspec
 from rtspikes.clock import Clock, LslClock
 from rtspikes.config import Config
 from rtspikes.detect.changes import Change
-from rtspikes.engine.marking import Markers, Marking
+from rtspikes.engine.marking import Markers, Marking, Says
 from rtspikes.engine.service import Service
 from rtspikes.engine.session import Session
 from rtspikes.engine.totals import Totals
 from rtspikes.errors import RtspikesError, SourceError
+from rtspikes.lines import stream_lines
 from rtspikes.protocols import Source
 from rtspikes.sources import open_source
 from rtspikes.types import StreamInfo
@@ -101,7 +102,8 @@ class Engine:
             "run": self._run,
             "stream": self._config.publish.stream,
             "history": msgspec.to_builtins(self._config.history),
-            "marker_lines": [] if self._markers is None else self._markers.lines(),
+            "marker_lines": [*([] if self._markers is None else self._markers.lines()), *stream_lines(session.info)],
+            "blank": msgspec.to_builtins(self._config.blank),
             "clock": {"lsl_s": self._clock.now(), "utc": datetime.now(UTC).isoformat()},
             "session_keys": msgspec.to_builtins(self._config.session),
         }
@@ -267,7 +269,7 @@ class Engine:
             if self._service.publisher.poll():
                 session.greet()
             session.commands.handle()
-            self._mark(session)
+            self._mark(session, session.commands)
             if not session.step():
                 successor = self._succeed(session)
                 if successor is None:
@@ -276,12 +278,12 @@ class Engine:
             session.announcer.tick(lambda: self._state(self._session))
             self._service.look(session.announcer)
 
-    def _mark(self, session: Session) -> None:
+    def _mark(self, session: Session, out: Says) -> None:
         """Say what came of the marker streams."""
         if self._markers is not None and self._marking is not None:
             for remark in self._markers.remarks():
                 session.remark(remark)
-            self._marking.handle(session.sample_clock, session.announcer)
+            self._marking.handle(session.sample_clock, out)
 
     def _state(self, session: Session) -> dict[str, Any]:
         """Return the engine's part of `status`."""
@@ -314,7 +316,7 @@ class Engine:
     def _finish(self, session: Session, reason: str, successor: Session | None) -> None:
         """Say all that is left of a session, and `end`."""
         self._service.publisher.poll()  # who has joined meanwhile must have `info` before `end`
-        self._mark(session)
+        self._mark(session, session.announcer)  # what comes now blanks nothing
         if self._marking is not None and successor is None:
             self._marking.finish(session.sample_clock, session.announcer, session.next_sample)
         session.finish()

@@ -11,16 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from rtspikes.blanking import BlankRules
 from rtspikes.clock import Clock, SampleClock
 from rtspikes.commands import Commands
 from rtspikes.config import Config, noise_from_file
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector
+from rtspikes.detect.events import Events
+from rtspikes.engine.figures import channel_figures
 from rtspikes.engine.intake import LARGEST_BLOCK, Intake
 from rtspikes.engine.remarks import Bursts
 from rtspikes.engine.service import Service
 from rtspikes.engine.start import Start
+from rtspikes.engine.stream_marks import StreamMarks
 from rtspikes.errors import ConfigError
+from rtspikes.lines import marker_lines, stream_lines
 from rtspikes.protocols import Remark, Source
 from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.types import GapCause, StreamInfo
@@ -59,6 +64,8 @@ class Session:
         info = self.info
         if info.n_channels < 1:
             raise ConfigError(f"source: a stream must have channels, got 0 from {info.uri}")
+        lines = [*marker_lines(each.uri for each in config.markers), *stream_lines(info)]
+        blanking = BlankRules(config.blank, lines, info.channels)
         sigma = noise_from_file(config, info)
         self._detector = Detector(info, config.detect, config.channels, self.first_sample, sigma)
         self._ring = Ring(info.n_channels, info.dtype, self._ring_samples(), self.first_sample)
@@ -73,12 +80,16 @@ class Session:
             self.first_sample,
             self._detector.pre + self._detector.post,
             config.publish.tick_ms * 1e-3,
+            config.detect.neighbours.amplitudes,
         )
         self.commands = Commands(
             service.reply, self._detector, self.announcer, info, self.sample_clock, clock,
-            lambda: max(self.first_sample, self._ring.next_sample - 1), stop, name,
+            lambda: max(self.first_sample, self._ring.next_sample - 1), stop, name, blanking,
         )  # fmt: skip
-        self._start = Start(self._ring, self._reader, self._detector, self.first_sample, self._tell_weak)
+        self._marks = StreamMarks(info, blanking, self._detector, self.announcer, self.sample_clock, self.intake.marks)
+        self._start = Start(
+            self._ring, self._reader, self._detector, self.first_sample, self._tell_weak, self._marks.look
+        )
         self._bursts = Bursts(self._tell_remark, clock)
 
     def _ring_samples(self) -> int:
@@ -143,9 +154,12 @@ class Session:
         end = block.first + len(block.samples)
         self._tell_gaps(block.gaps)
         self._tell_remarks(end)
+        self._marks.look(block.samples, block.first)
         acquired_s = self.intake.acquired_at(end)
         events = self._detector.process(block.samples, block.first, restart=bool(block.gaps))
-        self.announcer.events(events, acquired_s, self._clock.now())
+        detected_s = self._clock.now()
+        self._tell_findings(events)
+        self.announcer.events(events, acquired_s, detected_s)
 
     def _tell_weak(self, samples: int) -> None:
         self.announcer.notice("short_start", f"the noise level was learnt from {samples} samples only", samples)
@@ -164,6 +178,13 @@ class Session:
         """Tell what has just happened beside the stream."""
         self._bursts.say(self._ring.next_sample, remark)
 
+    def _tell_findings(self, events: Events) -> None:
+        """Tell what detection found out about the signal."""
+        for finding in events.findings:
+            self._bursts.say(
+                finding.sample, Remark(0, finding.cause, finding.text, finding.amount, dict(finding.facts))
+            )
+
     def _tell_remark(self, sample: int, remark: Remark) -> None:
         self._service.news.append(remark.text)
         self.announcer.notice(remark.cause, remark.text, remark.amount, sample, **remark.facts)
@@ -177,15 +198,20 @@ class Session:
             "ring_fill": round(self._ring.fill, 4),
             "source": self._source.status(),
             "remarks_dropped": self.intake.remarks.dropped,
+            "marks_dropped": self.intake.marks.dropped,
             "commands": {"done": self.commands.done, "refused": self.commands.refused},
             "frozen": self._detector.frozen,
             "muted": int(self._detector.muted.sum()),
+            **channel_figures(self._detector, self.info, self._detector.table.enabled),
         }
 
     def finish(self) -> None:
         """Tell the last gap and the last remarks, and end the pending events."""
         self._tell_gaps(self._ring.gaps_at(self._ring.written))
         self._tell_remarks(self._ring.next_sample + 1)
-        self._bursts.finish()
+        self._marks.finish(self._ring.next_sample + 1)
+        events = self._detector.finish()
         now = self._clock.now()
-        self.announcer.events(self._detector.finish(), now, now)
+        self._tell_findings(events)
+        self._bursts.finish()
+        self.announcer.events(events, now, now)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rtspikes.detect.detector import Detector
 from rtspikes.engine.intake import LARGEST_BLOCK
 from rtspikes.ring import LeasedReader, Ring
+from rtspikes.types import Samples
 
 FEW_ROWS = 100
 """A first noise level that rests on fewer values (± 12 %) is told to be weak."""
@@ -16,14 +17,21 @@ class Start:
     """Learns the first noise level, once, from the samples that the reader has leased."""
 
     def __init__(
-        self, ring: Ring, reader: LeasedReader, detector: Detector, first_sample: int, weak: Callable[[int], None]
+        self,
+        ring: Ring,
+        reader: LeasedReader,
+        detector: Detector,
+        first_sample: int,
+        weak: Callable[[int], None],
+        look: Callable[[Samples, int], None],
     ) -> None:
-        """weak: told when the noise level rests on few samples, and on how many."""
+        """weak: told when the noise level rests on few samples, and on how many. look: gets what is learnt from."""
         self._ring = ring
         self._reader = reader
         self._detector = detector
         self._until = first_sample + detector.initial_samples
         self._weak = weak
+        self._look = look
         self.learned = detector.initial_samples == 0
 
     def look(self, ended: bool) -> bool:
@@ -41,6 +49,8 @@ class Start:
                 restarts.append(block.first)
         self._reader.rewind()
         if blocks:
+            for samples, first in blocks:
+                self._look(samples, first)
             rows = self._detector.learn(blocks, restarts)
             if rows < FEW_ROWS:
                 self._weak(sum(len(samples) for samples, _ in blocks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,3 +22,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def with_lists(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a `status` message with its column `observed` (bin of float32, s) as a list."""
+    column = status.get("observed")
+    if not isinstance(column, bytes) or len(column) % 4:
+        return dict(status)
+    return {**status, "observed": np.frombuffer(column, "<f4").tolist()}

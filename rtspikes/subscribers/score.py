@@ -15,7 +15,7 @@ from rtspikes.subscribers.log.reader import Session
 from rtspikes.types import TRUTH_DTYPE
 from rtspikes.wire.batch import Batch
 
-SCORED_KINDS = ("spikes", "gaps")
+SCORED_KINDS = ("spikes", "gaps", "unobserved")
 
 TOLERANCE_S = 1e-3
 """An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
@@ -68,9 +68,12 @@ def score_session(session: Session) -> Score | None:
         return None
     for unseen in session.unseen():
         scorer.not_seen(*unseen)
+    unobserved = np.sort(session.unobserved, order="sample")
     first, second = int(session.info["first_sample"]), round(session.info["rate_hz"])
     for start in range(first, session.to_sample, second):
         end = min(start + second, session.to_sample)
+        begun, unobserved = np.split(unobserved, [np.searchsorted(unobserved["sample"], end)])
+        scorer.not_observed(begun)
         spikes = session.spikes[slice(*np.searchsorted(session.spikes["crossing"], (start, end)))]
         scorer.add(Batch("spikes", "", start, end, spikes))
     scorer.finish(session.to_sample)
@@ -81,8 +84,9 @@ class Scorer:
     """Takes an engine's batches in order and keeps the score.
 
     True spikes of at least `truth.visible_uv` count as to be found. Smaller ones may be found, and so may those that
-    could not be seen: in and after a gap, in messages that did not come, before the first message. What is said is
-    independent of how the events were cut into batches.
+    could not be seen: in and after a gap, in messages that did not come, before the first message, while their
+    electrode was blanked or stormed (as far as that was told before). What is said is independent of how the events
+    were cut into batches.
     """
 
     def __init__(self, truth: Truth, info: dict[str, Any]) -> None:
@@ -99,17 +103,19 @@ class Scorer:
         self._first = int(info["first_sample"])
         self._reached: int | None = None
         self._unseen: list[tuple[int, int]] = []
+        self._unobserved: dict[int, list[tuple[int, int]]] = {}
         self._open: dict[int, _Electrode] = {}
         self.score = Score()
 
     def add(self, batch: Batch) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
-        """Take a `spikes` or `gaps` batch (others are ignored).
+        """Take a batch of one of SCORED_KINDS (others are ignored).
 
         Returns the events settled by it that match no true spike, as (sample, channel), and the true spikes settled
         by it that were missed (TRUTH_DTYPE).
         """
         for gap in batch.gaps:
             self.not_seen(int(gap["sample"]), int(gap["sample"]) + int(gap["lost"]) + self._settling)
+        self.not_observed(batch.unobserved)
         for missed in batch.missed:
             if missed.kind == "spikes" and missed.from_sample is not None:
                 self.not_seen(missed.from_sample, missed.to_sample)
@@ -143,6 +149,16 @@ class Scorer:
         """Note that spikes in [first, end) could not be seen (end = None: to the end of the stream)."""
         self._unseen.append((first - self._tolerance, END if end is None else end + self._tolerance))
 
+    def not_observed(self, intervals: NDArray[np.void]) -> None:
+        """Note intervals in which single electrodes could not report a spike (UNOBSERVED_DTYPE)."""
+        for row in intervals:
+            stretch = int(row["sample"]) - self._tolerance, int(row["stop"]) + self._tolerance
+            self._unobserved.setdefault(int(row["channel"]), []).append(stretch)
+
+    def _observes(self, channel: int, sample: int) -> bool:
+        """Tell whether an electrode could have reported a spike at `sample`."""
+        return not any(first <= sample < end for first, end in self._unobserved.get(channel, ()))
+
     def _settle(self, to_sample: int, last: int | None = None) -> tuple[list[tuple[int, int]], NDArray[np.void]]:
         limit = to_sample - self._tolerance
         if self._reached is None or limit <= self._reached:
@@ -158,6 +174,10 @@ class Scorer:
         self._unseen = [u for u in self._unseen if u[1] > limit]
         missed = np.zeros(len(rows), bool)
         samples, channels = rows["sample"].tolist(), rows["channel"].tolist()
+        if self._unobserved:
+            wanted &= np.array([self._observes(*at) for at in zip(channels, samples, strict=True)], bool)
+            kept = {c: [u for u in intervals if u[1] > limit] for c, intervals in self._unobserved.items()}
+            self._unobserved = {c: intervals for c, intervals in kept.items() if intervals}
         for i in range(len(rows)):
             if not wanted[i]:
                 self._electrode(channels[i]).faint.append(samples[i])

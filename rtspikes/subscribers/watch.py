@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.activity import active
 from rtspikes.meters import Percentiles
 from rtspikes.wire.batch import Batch
 
@@ -18,9 +19,6 @@ RECENT_S = 1.0
 
 BIN_S, BINS = 0.2, 64
 """The course of the activity: spikes of all electrodes per bin, for so many bins back."""
-
-ACTIVE_PER_S = 5 / 60
-"""An electrode is active from 5 spikes per minute on, as the software of multi-well arrays counts."""
 
 
 class Watch:
@@ -97,8 +95,8 @@ class Watch:
 
     @property
     def active(self) -> int:
-        """Electrodes that are active, over all the time so far."""
-        return int((self.counts[self.electrodes] >= max(1.0, ACTIVE_PER_S * self.seconds)).sum())
+        """Electrodes that are active, taking all the time so far as observed."""
+        return int(active(self.counts[self.electrodes], self.seconds).sum())
 
     @property
     def median_sigma_uv(self) -> float:

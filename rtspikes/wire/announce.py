@@ -15,13 +15,20 @@ from numpy.typing import NDArray
 from rtspikes.clock import Clock, SampleClock
 from rtspikes.detect.events import Events, ThresholdUpdate
 from rtspikes.meters import Percentiles
-from rtspikes.types import CROSSING_DTYPE, OVERRUNS, SPIKE_DTYPE, GapCause, StreamInfo
-from rtspikes.wire.messages import event_messages, gap_table, mark_messages, table_messages, threshold_messages
+from rtspikes.types import CROSSING_DTYPE, OVERRUNS, SPIKE_DTYPE, GapCause, RejectReason, StreamInfo
+from rtspikes.wire.messages import (
+    Beside,
+    event_messages,
+    gap_table,
+    mark_messages,
+    table_messages,
+    threshold_messages,
+)
 from rtspikes.wire.publish import Publisher
 
 STATUS_INTERVAL_S = 1.0
 
-COUNTED = ("spikes", "crossings", "rejected", "gaps", "lost_source", "lost_overrun", "marks")
+COUNTED = ("spikes", "flagged", "crossings", "rejected", "gaps", "lost_source", "lost_overrun", "marks")
 
 LABELS_TOLD = 8
 """Channels that a notice names."""
@@ -42,21 +49,24 @@ class Announcer:
         first_sample: int,
         snippet_samples: int,
         tick_s: float,
+        neighbours: int = 0,
     ) -> None:
+        """neighbours: amplitudes of neighbours that go with each spike."""
         self._publisher = publisher
         self._info = info
         self._sample_clock = sample_clock
         self._clock = clock
         self._first = first_sample
-        self._nothing = {
+        self._nothing: dict[str, tuple[NDArray[np.void], Beside | None]] = {
             "crossings": (np.zeros(0, CROSSING_DTYPE), None),
-            "spikes": (np.zeros(0, SPIKE_DTYPE), np.zeros((0, snippet_samples), np.float32)),
+            "spikes": (np.zeros(0, SPIKE_DTYPE), Beside.of_none(snippet_samples, neighbours)),
         }
         self._tick_s = tick_s
         self._told = {"crossings": first_sample, "spikes": first_sample}
         self._reached = dict(self._told)
         self._told_s = dict.fromkeys(self._told, 0.0)
         self._counts = dict.fromkeys(COUNTED, 0)
+        self._rejected = dict.fromkeys((reason.name.lower() for reason in RejectReason), 0)
         self._bad_told = 0
         self._latency = {"detect": Percentiles(), "publish": Percentiles()}
         self._spikes_before = 0
@@ -82,7 +92,7 @@ class Announcer:
             self._send("gaps", fields)
 
     def events(self, events: Events, acquired_s: float, detected_s: float) -> None:
-        """Say what a block brought; fills the events' `time` columns."""
+        """Say what a block brought, but for its findings; fills the events' `time` columns."""
         self._latency["detect"].add(detected_s - acquired_s)
         stages = {"t_acquired": acquired_s, "t_detected": detected_s}
         for table, column in ((events.crossings, "crossing"), (events.spikes, "sample"), (events.rejected, "crossing")):
@@ -94,10 +104,14 @@ class Announcer:
         if len(events.crossings):
             self._table("crossings", events.crossings, None, stages)
         if len(events.spikes):
-            self._table("spikes", events.spikes, events.waveforms, stages)
-        for fields in table_messages(events.rejected):
-            self._send("rejected", fields | stages)
+            self._table("spikes", events.spikes, Beside(events.waveforms, events.flags, events.neighbours), stages)
+            self._counts["flagged"] += int(np.count_nonzero(events.flags))
+        for kind, rows in (("rejected", events.rejected), ("unobserved", events.unobserved)):
+            for fields in table_messages(rows):
+                self._send(kind, fields | stages)
         self._counts["rejected"] += len(events.rejected)
+        for number, count in zip(*np.unique(events.rejected["reason"], return_counts=True), strict=True):
+            self._rejected[RejectReason(number).name.lower()] += int(count)
         self._latency["publish"].add(self._clock.now() - detected_s)
 
     def thresholds(self, update: ThresholdUpdate, stages: Mapping[str, float] | None = None) -> None:
@@ -105,11 +119,9 @@ class Announcer:
         for fields in threshold_messages(update):
             self._send("thresholds", fields | dict(stages or {}))
 
-    def _table(
-        self, kind: str, table: NDArray[np.void], waveforms: NDArray[np.float32] | None, stages: dict[str, float]
-    ) -> None:
+    def _table(self, kind: str, table: NDArray[np.void], beside: Beside | None, stages: dict[str, float]) -> None:
         to = max(self._reached[kind], self._told[kind])
-        for fields in event_messages(table, self._told[kind], to, waveforms):
+        for fields in event_messages(table, self._told[kind], to, beside):
             self._send(kind, fields | stages)
         self._told[kind], self._told_s[kind] = to, self._clock.now()
         self._counts[kind] += len(table)
@@ -127,8 +139,8 @@ class Announcer:
             self._send_status(now, state())
 
     def _nothing_more(self, kind: str, now: float) -> None:
-        table, waveforms = self._nothing[kind]
-        self._table(kind, table, waveforms, {"t_acquired": now, "t_detected": now})
+        table, beside = self._nothing[kind]
+        self._table(kind, table, beside, {"t_acquired": now, "t_detected": now})
 
     def _send_status(self, now: float, state: dict[str, Any]) -> None:
         elapsed_s = max(now - self._status_s, 1e-9)
@@ -139,6 +151,7 @@ class Announcer:
             "signal_s": round((self._told["crossings"] - self._first) / self._info.rate_hz, 3),
             "spikes_per_s": round((self._counts["spikes"] - self._spikes_before) / elapsed_s, 1),
             "counts": dict(self._counts),
+            "rejected": dict(self._rejected),
             "subscribers": self._publisher.subscribers,
             "bad_upstream": self._publisher.bad_upstream,
             "waited_for_subscribers_s": round(self._publisher.waited_s, 3),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
 from rtspikes.wire.codec import INTERVAL_KINDS, Message
 
 
@@ -36,8 +36,10 @@ class Batch:
     """One message and what was missed before it; tables of other kinds are empty.
 
     Every event of this kind with a trigger before `to_sample` has now been delivered, or is in a `missed`.
-    waveforms: (spikes, samples) float32 µV. texts: of `marks`, in their order. superseded: with `latest`, messages of
-    this kind that came and were replaced before they were taken. fields: the message's map as it came.
+    waveforms: (spikes, samples) float32 µV. flags: (spikes,) uint8, SpikeFlag bits. neighbours: (spikes, K) float32
+    µV, the filtered signal at `sample` on the electrodes that `info["neighbours"]` lists for the spike's channel (NaN:
+    it has fewer); K = 0 where that was not asked for. texts: of `marks`, in their order. superseded: with `latest`,
+    messages of this kind that came and were replaced before they were taken. fields: the message's map as it came.
     """
 
     kind: str
@@ -46,9 +48,12 @@ class Batch:
     to_sample: int
     spikes: NDArray[np.void] = _empty(SPIKE_DTYPE)
     waveforms: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    flags: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    neighbours: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     crossings: NDArray[np.void] = _empty(CROSSING_DTYPE)
     rejected: NDArray[np.void] = _empty(REJECTED_DTYPE)
     gaps: NDArray[np.void] = _empty(GAP_DTYPE)
+    unobserved: NDArray[np.void] = _empty(UNOBSERVED_DTYPE)
     marks: NDArray[np.void] = _empty(MARK_DTYPE)
     texts: tuple[str, ...] = ()
     thresholds: NDArray[np.void] | None = None
@@ -60,8 +65,9 @@ class Batch:
 def batch_of(message: Message, missed: tuple[Missed, ...]) -> Batch:
     """Return a message as a batch."""
     tables: dict[str, Any] = {} if message.table is None else {message.kind: message.table}
-    if message.waveforms is not None:
-        tables["waveforms"] = message.waveforms
+    for name in ("waveforms", "flags", "neighbours"):
+        if (beside := getattr(message, name)) is not None:
+            tables[name] = beside
     interval = message.kind in INTERVAL_KINDS
     return Batch(
         kind=message.kind,

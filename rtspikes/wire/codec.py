@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.errors import VersionError, WireError
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
 from rtspikes.wire.unpack import unpack_map
 
 VERSION = 1
@@ -32,6 +32,7 @@ TABLES: dict[str, np.dtype[np.void]] = {
     "gaps": GAP_DTYPE,
     "marks": MARK_DTYPE,
     "thresholds": LEVELS_DTYPE,
+    "unobserved": UNOBSERVED_DTYPE,
 }
 """Kinds whose messages carry a table."""
 
@@ -49,6 +50,9 @@ HEAD_BYTES = 4096
 MAX_BYTES = 16 * 1024 * 1024
 """An `info` beyond this is refused unread (that of 100,000 channels takes about 6 MB)."""
 
+MOST_NEIGHBOURS = 64
+"""Amplitudes of neighbours beside a spike (`detect.neighbours.amplitudes`)."""
+
 MOST_TEXT = 1000
 """Characters of a mark's text; whoever takes a mark in sees to it."""
 
@@ -59,7 +63,8 @@ _TOPIC = re.compile(rb"([a-z]{1,16})/([A-Za-z0-9_-]{1,64})/")
 class Message:
     """A decoded message; `table` is the structured array of a kind in TABLES.
 
-    waveforms: of `spikes`, (n, samples) float32 µV. texts: of `marks`, one per row.
+    Of `spikes`: waveforms (n, samples) float32 µV, flags (n,) uint8 SpikeFlag, neighbours (n, K) float32 µV. Of
+    `marks`: texts, one per row.
     """
 
     kind: str
@@ -67,6 +72,8 @@ class Message:
     fields: dict[str, Any]
     table: NDArray[np.void] | None = None
     waveforms: NDArray[np.float32] | None = None
+    flags: NDArray[np.uint8] | None = None
+    neighbours: NDArray[np.float32] | None = None
     texts: tuple[str, ...] = ()
 
     @property
@@ -148,9 +155,11 @@ def decode(frames: Sequence[bytes]) -> Message:
     if kind not in TABLES:
         return Message(kind, stream, fields)
     table = decode_table(kind, fields)
-    waveforms = _waveforms(fields, len(table)) if kind == "spikes" else None
-    texts = _texts(fields, len(table)) if kind == "marks" else ()
-    return Message(kind, stream, fields, table, waveforms, texts)
+    if kind == "spikes":
+        n = len(table)
+        beside = _waveforms(fields, n), _flags(fields, n), _neighbours(fields, n)
+        return Message(kind, stream, fields, table, *beside)
+    return Message(kind, stream, fields, table, texts=_texts(fields, len(table)) if kind == "marks" else ())
 
 
 def _need(kind: str, fields: dict[str, Any], key: str, of: type) -> Any:
@@ -171,6 +180,9 @@ def _check_info(info: dict[str, Any]) -> None:
     snippet = _need("info", info, "snippet_samples", list)
     if len(snippet) != 2 or not all(type(x) is int and 0 <= x <= MAX_BYTES for x in snippet) or not sum(snippet):
         raise WireError(f"info: snippet_samples must be two counts, got {reprlib.repr(snippet)}")
+    count = info.get("neighbour_count", 0)
+    if type(count) is not int or not 0 <= count <= MOST_NEIGHBOURS:
+        raise WireError(f"info: neighbour_count must be 0 … {MOST_NEIGHBOURS}, got {reprlib.repr(count)}")
     _need("info", info, "first_sample", int)
     if not (isinstance(info.get("rate_hz"), int | float) and 0 < info["rate_hz"] < 1e9):
         raise WireError(f"info: rate_hz must be > 0, got {reprlib.repr(info.get('rate_hz'))}")
@@ -203,6 +215,28 @@ def _waveforms(fields: dict[str, Any], n: int) -> NDArray[np.float32]:
     return np.frombuffer(data, "<f4").reshape(n, samples).copy()
 
 
+def _flags(fields: dict[str, Any], n: int) -> NDArray[np.uint8]:
+    """Return the flags of a `spikes` message; an engine that has none to give leaves them out."""
+    if "flags" not in fields:
+        return np.zeros(n, np.uint8)
+    data = _need("spikes", fields, "flags", bytes)
+    if len(data) != n:
+        raise WireError(f"spikes: flags must be {n} bytes (n), got {len(data)}")
+    return np.frombuffer(data, np.uint8).copy()
+
+
+def _neighbours(fields: dict[str, Any], n: int) -> NDArray[np.float32]:
+    """Return the neighbours' amplitudes of a `spikes` message; (n, 0) where there are none."""
+    if "neighbours" not in fields and "neighbour_count" not in fields:
+        return np.zeros((n, 0), np.float32)
+    count, data = _need("spikes", fields, "neighbour_count", int), _need("spikes", fields, "neighbours", bytes)
+    if not 0 <= count <= MOST_NEIGHBOURS:
+        raise WireError(f"spikes: neighbour_count must be 0 … {MOST_NEIGHBOURS}, got {count}")
+    if len(data) != n * count * 4:
+        raise WireError(f"spikes: neighbours must be n · neighbour_count · 4 bytes, got {len(data)}")
+    return np.frombuffer(data, "<f4").reshape(n, count).copy()
+
+
 def _texts(fields: dict[str, Any], n: int) -> tuple[str, ...]:
     texts = _need("marks", fields, "texts", list)
     if len(texts) != n or not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts):
@@ -211,9 +245,11 @@ def _texts(fields: dict[str, Any], n: int) -> tuple[str, ...]:
 
 
 def fits(message: Message, info: dict[str, Any]) -> bool:
-    """Tell whether a message keeps to what its session's `info` says of channels and waveforms."""
+    """Tell whether a message keeps to what its session's `info` says of channels, waveforms and neighbours."""
     n_channels, table = info["n_channels"], message.table
     if message.waveforms is not None and message.waveforms.shape[1] != sum(info["snippet_samples"]):
+        return False
+    if message.neighbours is not None and message.neighbours.shape[1] != info.get("neighbour_count", 0):
         return False
     if message.kind == "thresholds" and table is not None:
         return bool(0 <= message.fields["first_channel"] <= n_channels - len(table))

@@ -114,6 +114,10 @@ class Control:
         """Report their events again."""
         return self._change("unmute", at_sample, select=_selector(select))
 
+    def blank(self, select: Selector, ms: float, *, at_sample: int | None = None) -> InForce:
+        """Blank the channels that `select` names for `ms`: an artifact is not filtered, and no event found in it."""
+        return self._change("blank", at_sample, select=_selector(select), ms=float(ms))
+
     def save_thresholds(self, path: str | Path) -> int:
         """Write the electrodes' thresholds, in µV by label, to a new JSON file; return how many electrodes have one.
 

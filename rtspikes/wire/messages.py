@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,37 +13,69 @@ from numpy.typing import NDArray
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.events import ThresholdUpdate
 from rtspikes.detect.settings import ChannelRule
-from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, StreamInfo
+from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, SpikeFlag, StreamInfo, UnobservedReason
 from rtspikes.version import __version__
 from rtspikes.wire.codec import HEAD_BYTES, LEVELS_DTYPE, TARGET_BYTES, rows_per_message, table_fields
+
+
+class Beside(NamedTuple):
+    """What goes with each spike beside its row.
+
+    waveforms: (spikes, samples) float32 µV. flags: (spikes,) uint8 SpikeFlag. neighbours: (spikes, K) float32 µV.
+    """
+
+    waveforms: NDArray[np.float32]
+    flags: NDArray[np.uint8]
+    neighbours: NDArray[np.float32]
+
+    @staticmethod
+    def of_none(snippet_samples: int, neighbours: int = 0) -> Beside:
+        """Return what goes with no spikes, for waveforms of so many samples and so many neighbours."""
+        none = np.zeros(0, np.uint8)
+        return Beside(np.zeros((0, snippet_samples), np.float32), none, np.zeros((0, neighbours), np.float32))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes for each spike."""
+        return 4 * int(self.waveforms.shape[1] + self.neighbours.shape[1]) + 1
+
+    def fields(self, start: int, stop: int) -> dict[str, Any]:
+        """Return the map entries of spikes [start, stop)."""
+        fields: dict[str, Any] = {
+            "waveform_samples": self.waveforms.shape[1],
+            "waveforms": self.waveforms[start:stop].tobytes(),
+            "flags": self.flags[start:stop].tobytes(),
+        }
+        if count := self.neighbours.shape[1]:
+            fields |= {"neighbour_count": count, "neighbours": self.neighbours[start:stop].tobytes()}
+        return fields
 
 
 def event_messages(
     table: NDArray[np.void],
     from_sample: int,
     to_sample: int,
-    waveforms: NDArray[np.float32] | None = None,
+    beside: Beside | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the entries of one `spikes` or `crossings` message, or of several when one would grow too large.
 
-    A part that is not the last ends at the trigger of the next part's first event: all before it are out.
+    beside: what `spikes` carry beside their table. A part that is not the last ends at the trigger of the next part's
+    first event: all before it are out.
     """
-    row = table.dtype.itemsize + (0 if waveforms is None else 4 * waveforms.shape[1])
-    most = rows_per_message(row)
+    most = rows_per_message(table.dtype.itemsize + (0 if beside is None else beside.row_bytes))
     start = from_sample
     for i in range(0, max(1, len(table)), most):
         rest = i + most < len(table)
         stop = int(table["crossing"][i + most]) if rest else to_sample
         fields = {"from_sample": start, "to_sample": stop, **table_fields(table[i : i + most])}
-        if waveforms is not None:
-            fields["waveform_samples"] = waveforms.shape[1]
-            fields["waveforms"] = waveforms[i : i + most].tobytes()
+        if beside is not None:
+            fields |= beside.fields(i, i + most)
         yield fields
         start = stop
 
 
 def table_messages(table: NDArray[np.void]) -> Iterator[dict[str, Any]]:
-    """Yield the entries of the messages that carry `table` (`rejected`, `gaps`)."""
+    """Yield the entries of the messages that carry `table` (`rejected`, `gaps`, `unobserved`)."""
     most = rows_per_message(table.dtype.itemsize)
     for i in range(0, len(table), most):
         yield table_fields(table[i : i + most])
@@ -106,9 +139,14 @@ def channel_facts(info: StreamInfo) -> dict[str, list[Any]]:
     return {name: [getattr(c, name) for c in info.channels] for name in names}
 
 
+def names(members: type[IntEnum] | type[IntFlag]) -> dict[str, str]:
+    """Return what the numbers of an enumeration stand for, by number."""
+    return {str(int(member)): (member.name or "").lower() for member in members}
+
+
 def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule, ...]) -> dict[str, Any]:
     """Return everything constant about the stream and its detection, as `info` carries it."""
-    table = detector.table
+    table, count = detector.table, detector.settings.neighbours.amplitudes
     return {
         "software": {"name": "rtspikes", "version": __version__},
         "source": {
@@ -129,13 +167,18 @@ def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule
         "settling_samples": detector.settling,
         "latency_samples": detector.latency,
         "snippet_samples": [detector.pre, detector.post],
+        "neighbour_count": count,
+        "neighbours": [[p for p in row if p >= 0] for row in detector.nearest.tolist()] if count else [],
         "noise_estimator": "median(|x - median x|) / 0.67448975 of the filtered signal",
         "units": {
             "amplitude_uv": "µV of the filtered signal, signed",
             "threshold_uv": "µV of the filtered signal, signed",
             "waveforms": "µV of the filtered signal; the row at snippet_samples[0] is the spike's sample",
+            "neighbours": "µV of the filtered signal at the spike's sample, signed",
             "time": "s on the LSL clock",
         },
-        "reject_reasons": {str(int(r)): r.name.lower() for r in RejectReason},
-        "gap_causes": {str(int(c)): c.name.lower() for c in GapCause},
+        "reject_reasons": names(RejectReason),
+        "unobserved_reasons": names(UnobservedReason),
+        "spike_flags": names(SpikeFlag),
+        "gap_causes": names(GapCause),
     }

@@ -437,8 +437,8 @@ def subscribe(
     endpoint
         The engine's ZeroMQ address.
     kinds
-        Which of `spikes crossings rejected gaps marks thresholds notices status info end` to get batches for; losses
-        of any kind that was asked for are told.
+        Which of `spikes crossings rejected gaps marks thresholds unobserved notices status info end` to get batches
+        for; losses of any kind that was asked for are told.
     stream
         Only this stream's topics (default: all).
     lossless

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.clock import LslClock
-from rtspikes.protocols import Anchor, Hole, Pull, Remark
+from rtspikes.protocols import Anchor, Hole, Mark, Pull, Remark
 from rtspikes.types import Samples, StreamInfo
 
 
 class ArraySource:
     """Hands out `samples` (n, channels) in pieces of `sizes` (the last one repeats).
 
-    holes: {row: samples lost before it}, remarks: {row: what is remarked there}. A cleared `gate` stops it before row
-    `gate_at`.
+    holes: {row: samples lost before it}, remarks, marks: {row: what is remarked, marked there}. A cleared `gate` stops
+    it before row `gate_at`.
     """
 
     def __init__(
@@ -30,12 +30,13 @@ class ArraySource:
         holes: dict[int, int] | None = None,
         gate_at: int | None = None,
         remarks: dict[int, Sequence[Remark]] | None = None,
+        marks: dict[int, Sequence[Mark]] | None = None,
     ) -> None:
         self.info = info
         self.first_sample = 0
         self.gate = threading.Event()
         self._samples, self._holes, self._gate_at = samples, holes or {}, gate_at
-        self._remarks = remarks or {}
+        self._remarks, self._marks = remarks or {}, marks or {}
         self._sizes = self._endless(sizes)
         self._at = 0
         self.begun_s = 0.0
@@ -81,8 +82,14 @@ class ArraySource:
             if self._at <= row < self._at + n or row == self._at + n == len(self._samples)
             for remark in said
         )
+        marks = tuple(
+            mark._replace(offset=row - self._at)
+            for row, said in sorted(self._marks.items())
+            if self._at <= row < self._at + n
+            for mark in said
+        )
         self._at += n
-        return Pull(n, holes, anchors, remarks, ended=self._at == len(self._samples))
+        return Pull(n, holes, anchors, remarks, ended=self._at == len(self._samples), marks=marks)
 
     def status(self) -> dict[str, Any]:
         """Return nothing of interest."""

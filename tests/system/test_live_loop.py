@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from rtspikes.detect import kernels, noise_kernels
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.settings import DetectSettings
 from tests.simulated import simulate, stream_info
 from tests.system.sources import ArraySource
 from tests.system.test_engine import config, run
 
-DISPATCHERS: list[Any] = [kernels.scan, kernels.drain, noise_kernels.mad_sigma, noise_kernels.column_quantiles]
+MODULES = [module for name, module in sys.modules.items() if name.startswith("rtspikes.detect.")]
+DISPATCHERS: list[Any] = [
+    kernel
+    for kernel in {id(k): k for m in MODULES for k in vars(m).values() if hasattr(k, "signatures")}.values()
+    if kernel.signatures
+]
+"""The kernels that Python calls; those that only kernels call have no signature of their own."""
 
 
 def quiet_detector(n_channels: int, signal: np.ndarray) -> Detector:

@@ -27,6 +27,7 @@ REQUESTS: list[dict[str, Any]] = [
     {"request": "nonsense"},
     *({"request": "control", "command": command} for command in ("levels", "freeze", "recalibrate", "follow")),
     {"request": "control", "command": "mute", "select": "E1"},
+    {"request": "control", "command": "blank", "select": "E2", "ms": 5.0},
     {"request": "control", "command": "threshold", "select": ["E1", 1], "threshold": 4.5},
     {"request": "control", "command": "mark", "text": "here"},
     {"request": "control", "command": "shutdown"},

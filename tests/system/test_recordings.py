@@ -1,22 +1,19 @@
 """Accuracy on real recordings with truth, and live = replay = offline on every one of them.
 
-Each has its simulated twin, which always runs: `tests/unit/detect/test_detector.py` for accuracy, `test_commands.py`
-for equality.
+Each has its simulated twin, which always runs: `tests/unit/detect/test_accuracy_simulated.py` for accuracy,
+`test_commands.py` for equality.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import rtspikes
+from tests.recorded import events, make_hybrid, near
 from tests.system.processes import rtspikes as command
 
 NAMES = [
@@ -31,38 +28,13 @@ NAMES = [
     "sim_quiroga2004_C_Easy1_like_10s_nogt",
     "yass_neuropixel_10ch_0.33s",
 ]
-ORDER_1 = {"order": 1}
-
-
-def events(folder: Path, name: str, kind: str) -> list[dict[str, str]]:
-    with open(folder / f"{name}.events.csv", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["kind"] == kind]
-
-
-def near(a: NDArray[np.int64], b: NDArray[np.int64], tolerance: int) -> NDArray[np.bool_]:
-    """Tell for each of `a` whether one of `b` lies within `tolerance`."""
-    b = np.sort(b)
-    at = np.searchsorted(b, a)
-    left, right = b[np.maximum(at - 1, 0)], b[np.minimum(at, len(b) - 1)]
-    return np.minimum(np.abs(a - left), np.abs(a - right)) <= tolerance
-
-
-def matched(truth: NDArray[np.int64], found: NDArray[np.int64], tolerance: int) -> int:
-    """Return the size of the one-to-one matching within `tolerance` of two ascending trains."""
-    i = j = n = 0
-    while i < len(truth) and j < len(found):
-        if abs(truth[i] - found[j]) <= tolerance:
-            n, i, j = n + 1, i + 1, j + 1
-        elif truth[i] < found[j]:
-            i += 1
-        else:
-            j += 1
-    return n
+ORDER_1 = {"filter": {"order": 1}, "rebound": {"reject": False}}
+"""The band-pass alone: what test_accuracy.py shows of the defaults is more than this."""
 
 
 def test_purkinje_every_large_spike_is_found_and_no_other(recordings: Path) -> None:
     name = "purkinje_cell_attached_first_half"
-    spikes, _ = rtspikes.detect(recordings / f"{name}.raw", {"detect": {"threshold": 8, "filter": ORDER_1}})
+    spikes, _ = rtspikes.detect(recordings / f"{name}.raw", {"detect": {"threshold": 8, "filter": {"order": 1}}})
     rows = events(recordings, name, "reference_height_sigma")
     at = np.array([int(r["sample"]) for r in rows])
     large = at[np.array([float(r["label"]) for r in rows]) >= 12]
@@ -89,7 +61,7 @@ def test_mcs_gives_the_vendors_events_exactly(recordings: Path) -> None:
 
 def test_locust_positive_spikes_of_all_channels(recordings: Path) -> None:
     name = "locust20010201_trial_01"
-    settings = {"detect": {"sign": "pos", "threshold": 4, "filter": ORDER_1}}
+    settings = {"detect": {"sign": "pos", "threshold": 4, **ORDER_1}}
     spikes, _ = rtspikes.detect(recordings / f"{name}.raw", settings)
     reference = np.array([int(r["sample"]) for r in events(recordings, name, "ref_box3_thr4")])
     assert near(reference, spikes["sample"], 15).mean() >= 0.861
@@ -98,22 +70,13 @@ def test_locust_positive_spikes_of_all_channels(recordings: Path) -> None:
 
 def test_hybrid_recall_and_precision(recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="the hybrid is made with h5py")
-    tool = recordings.parents[1] / "tools" / "make_hybrid.py"
-    if not tool.exists():
-        pytest.skip(f"no {tool.name} beside the recordings")
-    out = tmp_path / "hybrid"
-    subprocess.run(
-        [sys.executable, str(tool), str(out), "--seconds", "20", "--start", "100", "--seed", "1"], check=True
-    )
-    spikes, _ = rtspikes.detect(out.with_suffix(".raw"), {"detect": {"threshold": 5, "filter": ORDER_1}})
-    truth = np.array([(int(r["sample"]), int(r["channel"])) for r in events(tmp_path, "hybrid", "ground_truth")])
-    truth, spikes = truth[truth[:, 0] > 10_000], spikes[spikes["sample"] > 10_000]
-    hits = sum(
-        matched(np.sort(truth[truth[:, 1] == c, 0]), np.sort(spikes["sample"][spikes["channel"] == c]), 20)
-        for c in range(59)
-    )
-    assert hits / len(truth) >= 0.935
-    assert hits / len(spikes) >= 0.998
+    hybrid = make_hybrid(recordings, tmp_path / "hybrid", seed=1, start_s=100)
+    if hybrid is None:
+        pytest.skip("no make_hybrid.py beside the recordings")
+    spikes, _ = rtspikes.detect(hybrid.raw, {"detect": {"threshold": 5, **ORDER_1}})
+    score = hybrid.score(spikes["sample"], spikes["channel"])
+    assert score.recall >= 0.935
+    assert score.precision >= 0.998
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtspikes.blanking import BlankRules
 from rtspikes.clock import SampleClock
 from rtspikes.commands import LEAD_S, MOST_SCHEDULED, Commands, describe
+from rtspikes.config import config_from
 from rtspikes.detect.changes import from_map
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.errors import ConfigError
+from rtspikes.types import MARK_DTYPE
 from rtspikes.wire.codec import MOST_TEXT
 from rtspikes.wire.reply import Command
 from tests.clocks import BEGUN_S, HandClock
@@ -48,13 +51,13 @@ class Announcer:
         self.notices.append({"cause": cause, "text": text, "sample": sample, **more})
 
     def marks(self, table: Any, texts: list[str]) -> None:
-        self.said.append((table[0].item(), texts))
+        self.said += [(row, [text]) for row, text in zip(table.tolist(), texts, strict=True)]
 
 
 class Run:
-    """Commands over a real detector that has seen a second of four channels."""
+    """Commands over a real detector that has seen a second of four channels; with rules of blanking."""
 
-    def __init__(self) -> None:
+    def __init__(self, *rules: dict[str, Any]) -> None:
         self.samples = simulate(n_channels=4, seconds=2.0)[0]
         info = stream_info(4)
         self.detector = Detector(info, DetectSettings())
@@ -64,7 +67,7 @@ class Run:
         self.stopped = False
         self.commands = Commands(
             self.service, self.detector, self.announcer, info, self.clock, HandClock(),  # type: ignore[arg-type]
-            lambda: 21000, self.stop, "s2",
+            lambda: 21000, self.stop, "s2", BlankRules(config_from({"blank": list(rules)}).blank, (), info.channels),
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -85,6 +88,7 @@ class Run:
         ("follow", {}, "thresholds follow the noise from sample 20400 on (by anna)"),
         ("recalibrate", {}, "noise level learnt anew from sample 20400 on (by anna)"),
         ("mute", {"select": "E*"}, "mute E* from sample 20400 on (by anna)"),
+        ("blank", {"select": ["E1", 2], "ms": 50}, "E1, 2 blanked for 50 ms from sample 20400 on (by anna)"),
         ("unmute", {"select": 0}, "unmute 0 from sample 20400 on (by anna)"),
     ],
 )  # fmt: skip
@@ -167,6 +171,9 @@ def test_thresholds_of_a_file_are_columns() -> None:
         ("threshold", {"select": "E1"}, "either threshold"),
         ("mute", {}, "must have the key 'select'"),
         ("mute", {"select": "E1", "for": "ever"}, "unknown key 'for'"),
+        ("blank", {"select": "E1"}, "must have the key 'ms'"),
+        ("blank", {"select": "E1", "ms": 0}, "ms of a blanking must be > 0"),
+        ("blank", {"select": "E9", "ms": 5}, "selector 'E9' matches no channel"),
         ("freeze", {"at_sample": "soon"}, "at_sample must be an absolute sample"),
         ("load", {"labels": ["E1"]}, "negative_uv must be float32 as bytes"),
         ("load", {"labels": ["E1"], "negative_uv": b"12345", "positive_uv": b""}, "negative_uv must be float32"),
@@ -218,6 +225,62 @@ def test_a_mark_is_where_the_newest_sample_is() -> None:
     run.clock.anchor(0, 100.0)
     run.ask("mark", text="washout")
     assert run.announcer.said == [((21000, BEGUN_S, 0, 0), ["10 µM bicuculline"]), ((21000, 101.05, 0, 0), ["washout"])]
+
+
+def marked(run: Run, *marks: tuple[int, int, int, str]) -> list[dict[str, Any]]:
+    """Let markers (sample, line, value, text) come; return the new notices."""
+    before = len(run.announcer.notices)
+    table = np.zeros(len(marks), MARK_DTYPE)
+    for row, (sample, line, value, _) in zip(table, marks, strict=True):
+        row["sample"], row["line"], row["value"] = sample, line, value
+    run.commands.marks(table, [mark[3] for mark in marks])
+    assert len(run.announcer.said) >= len(marks)
+    return run.announcer.notices[before:]
+
+
+def test_a_mark_beside_the_signal_blanks_from_an_announced_sample_on() -> None:
+    run = Run({"ms": 100, "line": 1, "text": "stim*", "select": "E1"}, {"ms": 500, "line": [1, 2], "value": 3})
+    (now,) = marked(run, (20000, 1, 0, "stim 1"))
+    assert (now["cause"], now["sample"], now["change"]) == (
+        "control", 20000 + LEAD, {"change": "blank", "select": "E1", "ms": 100.0}
+    )  # fmt: skip
+    assert now["text"] == "E1 blanked for 100 ms from sample 20400 on (by the mark at sample 20000 on line 1)"
+    both = marked(run, (30000, 1, 3, "stim 2"))
+    assert [(n["sample"], n["change"]["ms"]) for n in both] == [(30000, 100), (30000, 500)]  # still to come
+    assert marked(run, (20000, 2, 1, ""), (20000, 5, 3, "stim")) == []
+    later = run.detector.process(run.samples[20000:25000], 20000)
+    blanked = later.crossings["channel"] == 0
+    assert not ((later.crossings["crossing"][blanked] >= 20400) & (later.crossings["crossing"][blanked] < 22400)).any()
+
+
+def test_a_mark_whose_time_to_blank_is_over_is_told_and_blanks_nothing() -> None:
+    run = Run({"ms": 5})
+    (late,) = marked(run, (20300, 1, 0, ""), (20299, 2, 0, ""), (20301, 3, 0, ""))[:1]
+    assert late["cause"] == "control"
+    assert late["sample"] == 20400
+    assert late["text"].endswith("(by the mark at sample 20301 on line 3)")
+    told = run.announcer.notices[-1]
+    assert (told["cause"], told["sample"], told["samples"], told["lines"]) == (
+        "blank_late", 20300, [20300, 20299], [1, 2]
+    )  # fmt: skip
+    assert "2 marks came too late to blank" in told["text"]
+
+
+def test_what_somebody_marks_blanks_from_now_on_however_short() -> None:
+    run = Run({"ms": 0.5, "line": 0, "text": "*flush*"})
+    assert run.ask("mark", text="medium flushed") == {"ok": True, "sample": 21000, "time": None}
+    run.ask("mark", text="washout")
+    (notice,) = run.announcer.notices
+    assert (notice["sample"], notice["change"]) == (
+        20000 + LEAD, {"change": "blank", "select": "kind:electrode", "ms": 0.5}
+    )  # fmt: skip
+
+
+def test_more_marks_than_may_wait_blank_no_more_and_are_told() -> None:
+    run = Run({"ms": 100})
+    notices = marked(run, *((30000 + n, 1, 0, "") for n in range(MOST_SCHEDULED + 7)))
+    assert [n["cause"] for n in notices] == ["control"] * MOST_SCHEDULED + ["blank_late"]
+    assert notices[-1]["samples"] == [30000 + MOST_SCHEDULED + n for n in range(7)]
 
 
 def test_shutdown_is_said_and_done() -> None:

@@ -8,6 +8,7 @@ import urllib.parse
 from dataclasses import dataclass
 
 from rtspikes.errors import ConfigError, nearest
+from rtspikes_devices.sim.layouts import MOST_CHANNELS
 from rtspikes_devices.sim.scenarios import SCENARIOS
 
 
@@ -32,6 +33,21 @@ class Simulation:
     """Holes of 5 to 50 ms per minute, as a failing connection makes them."""
     live: bool = False
     """Behave as a device that does not wait: what finds no room in the ring is lost, and told."""
+    hum: float | None = None
+    """Hum (µV, peak), a pure tone and the same on every electrode; 2 to 8 µV with overtones if None."""
+    hum_hz: float = 50.0
+    """Frequency (Hz) of the mains: 50 or 60."""
+    fields: float = 0.0
+    """Peak (µV, signed) of field deflections that come once a second; 0: none."""
+    doublets: float = 0.0
+    """Part of the spikes that a second one of the same neuron follows 2 to 5 ms later; of those that it would not
+    follow up within 10 ms by itself."""
+    storms: int | None = None
+    """How many electrodes storm at once, where a scenario has storms; about one in eight if None."""
+    storm_s: float = 1.0
+    """Length (s) of a storm."""
+    artifact_ms: float = 20.0
+    """How long (ms) a stimulus artifact lasts: it falls to 1/e in a tenth of that."""
 
     def __post_init__(self) -> None:
         """Refuse values outside what the simulation can do."""
@@ -45,6 +61,13 @@ class Simulation:
             ("pitch", self.pitch is None or 5 <= self.pitch <= 2000, "5 … 2000 (µm)"),
             ("noise", 0 <= self.noise <= 100, "0 … 100 (µV)"),
             ("gaps", 0 <= self.gaps <= 600, "0 … 600 (per minute)"),
+            ("hum", self.hum is None or 0 <= self.hum <= 5000, "0 … 5000 (µV)"),
+            ("hum_hz", self.hum_hz in (50, 60), "50 or 60 (Hz)"),
+            ("fields", -5000 <= self.fields <= 5000, "-5000 … 5000 (µV)"),
+            ("doublets", 0 <= self.doublets <= 1, "0 … 1 (part of the spikes)"),
+            ("storms", self.storms is None or self.storms <= MOST_CHANNELS, f"0 … {MOST_CHANNELS} (electrodes)"),
+            ("storm_s", 0.01 <= self.storm_s <= 4, "0.01 … 4 (s)"),
+            ("artifact_ms", 1 <= self.artifact_ms <= 1000, "1 … 1000 (ms)"),
         )
         for name, holds, rule in rules:
             if not holds:
@@ -84,7 +107,8 @@ def _number(name: str, text: str) -> float:
 
 def _whole(name: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,32}", text):
-        raise ConfigError(f"sim: {name} must be a whole number 0 … 4294967295, got {reprlib.repr(text)}")
+        most = MOST_CHANNELS if name == "storms" else 4294967295
+        raise ConfigError(f"sim: {name} must be a whole number 0 … {most}, got {reprlib.repr(text)}")
     return int(text)
 
 
@@ -98,4 +122,4 @@ def _switch(name: str, text: str) -> bool:
     return text not in ("0", "false")
 
 
-_READERS = {"seed": _whole, "scenario": _text, "live": _switch}
+_READERS = {"seed": _whole, "scenario": _text, "live": _switch, "storms": _whole}

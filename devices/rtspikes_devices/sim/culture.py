@@ -1,4 +1,4 @@
-"""The culture: its neurons, its network bursts, and every spike of any stretch of time.
+"""The culture: its neurons, and every spike of any stretch of time.
 
 Time is cut into bins of 1 ms. Whether a neuron fires in a bin is a draw of its own against a rate that depends on the
 network bursts around it, so any stretch can be asked for by itself; what a neuron did before is not needed but for its
@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.types import ChannelInfo
 from rtspikes_devices.sim.address import Simulation
+from rtspikes_devices.sim.bursts import (
+    BIN_HZ,
+    Schedule,
+    burst_envelope,
+    longest_burst_ms,
+    superburst_envelope,
+)
+from rtspikes_devices.sim.doublets import APART_MS, REST_MS, second_spikes
 from rtspikes_devices.sim.draws import key, lognormal, uniform
 from rtspikes_devices.sim.kernels import FIRING_DTYPE, draw_firings
 from rtspikes_devices.sim.layouts import Layout
-from rtspikes_devices.sim.scenarios import SCENARIOS, Scenario
-
-BIN_HZ = 1000
+from rtspikes_devices.sim.scenarios import SCENARIOS
 
 DENSITY_PER_MM2 = 250.0
 """Neurons near enough to an electrode to be told apart from noise, where electrodes stand dense (HD-MEA recordings of
@@ -40,24 +45,12 @@ more within 50 µm of the soma, none beyond 140 µm)."""
 SMALLEST_UV = 2.0
 """Amplitude below which a neuron is not seen by an electrode."""
 
-ENVELOPE_MS = 3000
-STRETCH = 28
-"""A burst lasts 4/16 to STRETCH/16 of its scenario's length."""
+SUPERBURST_RECRUITED = 0.97
+"""Part of the neurons that takes part in a superburst."""
 
 DRAWN_MS = 500
 """Stretch of time whose spikes are drawn at a time."""
-_NEURONS, _AMPLITUDE, _PLACE, _RATE, _DELAY, _BURSTS, _FIRING, _BROKEN, _SIZE, _STIMULUS = range(10)
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """One network burst of one well; `stretch` (1/16) scales its envelope in time."""
-
-    onset_ms: int
-    well: int
-    stretch: int
-    scenario: bool
-    number: int
+_NEURONS, _AMPLITUDE, _PLACE, _RATE, _DELAY, _FIRING, _BROKEN, _DOUBLETS = 0, 1, 2, 3, 4, 6, 7, 10
 
 
 class Neurons:
@@ -122,69 +115,6 @@ def _footprints(
     )
 
 
-class Schedule:
-    """The network bursts of all wells, made as far as they are asked for; old ones are forgotten."""
-
-    def __init__(self, simulation: Simulation, layout: Layout, wells: list[str | None]) -> None:
-        self._simulation = simulation
-        self._n_wells = len(wells)
-        self._stimulated_well = wells.index(stimulated_channel(simulation, layout).well)
-        self._restart()
-
-    def _restart(self) -> None:
-        self._bursts: list[Burst] = []
-        self._next = [self._interval(well, 0, 0, first=True) for well in range(self._n_wells)]
-        self._number = [0] * self._n_wells
-        self._stimuli = 0
-        self._forgotten_ms = 0
-
-    def between(self, first_ms: int, end_ms: int) -> list[Burst]:
-        """Return the bursts whose onsets lie in [first, end), by well and onset."""
-        if first_ms < self._forgotten_ms:
-            self._restart()
-        for well in range(self._n_wells):
-            while self._next[well] < end_ms:
-                onset, number = self._next[well], self._number[well]
-                self._add(onset, well, number, evoked=False)
-                self._number[well] = number + 1
-                self._next[well] = onset + self._interval(well, number + 1, onset)
-        for stimulus_ms in stimuli_ms(self._simulation, self._stimuli, end_ms):
-            self._stimuli += 1
-            self._add(stimulus_ms + 8, self._stimulated_well, 2**31 + self._stimuli, evoked=True)
-        self._bursts = [b for b in self._bursts if b.onset_ms >= first_ms]
-        self._forgotten_ms = first_ms
-        return sorted((b for b in self._bursts if b.onset_ms < end_ms), key=lambda b: (b.well, b.onset_ms, b.number))
-
-    def _scenario(self, at_ms: int) -> Scenario:
-        return SCENARIOS[self._simulation.scenario if at_ms >= self._simulation.onset_ms else "baseline"]
-
-    def _interval(self, well: int, number: int, after_ms: int, first: bool = False) -> int:
-        scenario = self._scenario(after_ms)
-        under = key(self._simulation.seed, _BURSTS, well)
-        if first:
-            return 700 + int(1000 * scenario.interval_s * uniform(under, number))
-        return 300 + int(1000 * lognormal(under, number, scenario.interval_s, scenario.interval_spread))
-
-    def _add(self, onset_ms: int, well: int, number: int, evoked: bool) -> None:
-        size = 8 if evoked else 4 + int((STRETCH - 3) * uniform(key(self._simulation.seed, _SIZE, well), number))
-        self._bursts.append(Burst(onset_ms, well, size, onset_ms >= self._simulation.onset_ms, number))
-
-
-def stimulated_channel(simulation: Simulation, layout: Layout) -> ChannelInfo:
-    """Return the electrode that stimulates, where a scenario has stimuli."""
-    electrodes = [c for c in layout.channels if c.kind == "electrode"]
-    return electrodes[int(uniform(key(simulation.seed, _STIMULUS), 0) * len(electrodes))]
-
-
-def stimuli_ms(simulation: Simulation, skip: int, end_ms: int) -> list[int]:
-    """Return when (ms) the stimuli come, from number `skip` on, before `end_ms`."""
-    every = SCENARIOS[simulation.scenario].stimulus_s * BIN_HZ
-    if not every:
-        return []
-    first = simulation.onset_ms + 1000
-    return list(range(int(first + skip * every), end_ms, int(every)))
-
-
 def broken_channels(simulation: Simulation, layout: Layout) -> tuple[list[int], list[int]]:
     """Return the positions of the dead and of the open electrodes."""
     part = SCENARIOS[simulation.scenario].broken
@@ -203,8 +133,8 @@ class Culture:
         self.schedule = Schedule(simulation, layout, self.neurons.wells)
         self._firing_key = key(simulation.seed, _FIRING)
         self._recruit_key = key(simulation.seed, _DELAY, 1)
-        self._figures = np.array([_figures("baseline"), _figures(simulation.scenario)])
-        self._envelopes = np.array([_envelope("baseline"), _envelope(simulation.scenario)])
+        self._figures, self._envelopes = _figures(simulation.scenario)
+        self._doublets_key = key(simulation.seed, _DOUBLETS)
         wash_s = SCENARIOS[simulation.scenario].wash_s
         decay = (
             [math.floor(math.exp(-k / (wash_s * BIN_HZ)) * 4096 + 0.5) / 4096 for k in range(8192)] if wash_s else []
@@ -214,14 +144,23 @@ class Culture:
     def firings(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
         """Return FIRING_DTYPE, ordered by (sample, neuron): every spike that fires in bins [first, end)."""
         starts = range(first_ms, end_ms, DRAWN_MS)
-        parts = [self._draw(start, min(start + DRAWN_MS, end_ms)) for start in starts]
+        draw = self._draw_with_doublets if self.simulation.doublets else self._draw
+        parts = [draw(start, min(start + DRAWN_MS, end_ms)) for start in starts]
         return np.concatenate([np.empty(0, FIRING_DTYPE), *parts])
+
+    def _draw_with_doublets(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
+        per_ms = round(self.simulation.rate) // BIN_HZ
+        firings = self._draw(max(0, first_ms - APART_MS[1] - 1), end_ms + REST_MS + 1)
+        second = second_spikes(firings, self._doublets_key, self.simulation.doublets, per_ms)
+        every = np.concatenate([firings, second])
+        every = every[(every["sample"] >= first_ms * per_ms) & (every["sample"] < end_ms * per_ms)]
+        return every[np.lexsort((every["neuron"], every["sample"]))]
 
     def _draw(self, first_ms: int, end_ms: int) -> NDArray[np.void]:
         neurons, simulation = self.neurons, self.simulation
-        longest = ENVELOPE_MS * STRETCH // 16 + 100
+        longest = longest_burst_ms(simulation) + 100  # the last neurons to be recruited follow by less
         bursts = self.schedule.between(max(0, first_ms - longest), end_ms + 1)
-        table = np.array([(b.onset_ms, b.stretch, b.scenario, b.number) for b in bursts], np.int64).reshape(-1, 4)
+        table = np.array([(b.onset_ms, b.stretch, b.kind, b.number) for b in bursts], np.int64).reshape(-1, 4)
         bursts_of = np.searchsorted([b.well for b in bursts], np.arange(len(neurons.wells) + 1)).astype(np.int64)
         found = np.empty(neurons.n * ((end_ms - first_ms) // 3 + 1), FIRING_DTYPE)
         n = draw_firings(
@@ -233,13 +172,15 @@ class Culture:
         return found[np.argsort(found["sample"], kind="stable")]  # by neuron before; `order=` would keep Python's lock
 
 
-def _figures(name: str) -> tuple[float, float, float]:
-    scenario = SCENARIOS[name]
-    return scenario.background, scenario.burst_hz / BIN_HZ, scenario.recruited
-
-
-def _envelope(name: str) -> NDArray[np.float64]:
-    """Return a burst's course, peak about 1, one value per ms: a rise of 10 ms, then a decay that steepens."""
-    scale = SCENARIOS[name].burst_ms
-    course = [(1 - math.exp(-(k + 1) / 10)) * math.exp(-((k / scale) ** 1.5)) for k in range(ENVELOPE_MS)]
-    return np.floor(np.array(course) * 4096 + 0.5) / 4096
+def _figures(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return, by BurstKind, (background, burst rate per bin, recruited), and the envelope, ending in zeros."""
+    baseline, scenario = SCENARIOS["baseline"], SCENARIOS[name]
+    figures = [(s.background, s.burst_hz / BIN_HZ, s.recruited) for s in (baseline, scenario)]
+    envelopes = [burst_envelope("baseline"), burst_envelope(name)]
+    if scenario.superbursts_apart_s:
+        figures.append((scenario.background, scenario.superburst_hz / BIN_HZ, SUPERBURST_RECRUITED))
+        envelopes.append(superburst_envelope())
+    padded = np.zeros((len(envelopes), max(map(len, envelopes))))
+    for row, envelope in zip(padded, envelopes, strict=True):
+        row[: len(envelope)] = envelope
+    return np.array(figures), padded

@@ -97,6 +97,14 @@ def add_spikes(  # type: ignore[no-untyped-def]
                 acc[start + k, channels[p]] += height * shape[k]
 
 
+@njit((_f2, _f2, _i1, _f1), nogil=True, cache=True)
+def add_courses(acc, courses, well, part):  # type: ignore[no-untyped-def]
+    """Add to `acc` (n, channels) the course (n, wells) of each channel's well, times its `part` (channels,)."""
+    for i in range(acc.shape[0]):
+        for c in range(acc.shape[1]):
+            acc[i, c] += courses[i, well[c]] * part[c]
+
+
 @njit(
     (int16[:, ::1], _f2, _u1, _u1, _u1, _f1, _f1, _f1, _f1, float32, _f2, _f2, int64, int64, _f2, _i1, _f1, _f1),
     nogil=True,

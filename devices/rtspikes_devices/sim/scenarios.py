@@ -6,7 +6,8 @@ spikes in network bursts, bursts 0.45 … 6 s apart (10th … 90th percentile), 
 recruited, 28 spikes/s per electrode inside. Network spikes last 0.1 to 0.2 s and recruit first-to-fire neurons tens of
 milliseconds before the others (Eytan & Marom 2006, J Neurosci 26:8465). Blocking GABA-A receptors makes bursts longer
 and more regular and recruits nearly all (Teppola et al. 2019, Front Cell Neurosci 13:378; PMC4505148 for evoked
-ones). Tetrodotoxin ends all spikes.
+ones). Tetrodotoxin ends all spikes. Superbursts are trains of bursts without rest between them (Wagenaar et al. 2006,
+BMC Neurosci 7:11); convulsants make them last 10 to 30 s.
 """
 
 from __future__ import annotations
@@ -37,8 +38,12 @@ class Scenario:
     """Time (s) between electrical stimuli; 0: none."""
     broken: float = 0.0
     """Part of the electrodes that is broken: every other one dead, the rest open."""
-    storm_s: float = 0.0
-    """Time (s) between storms of noise, each 1 s long, on one electrode in eight; 0: none."""
+    storms_apart_s: float = 0.0
+    """Time (s) from one storm of noise to the next; 0: none."""
+    superbursts_apart_s: float = 0.0
+    """Time (s) from one superburst to the next; 0: none."""
+    superburst_hz: float = 0.0
+    """Peak rate of an average neuron in a superburst."""
 
 
 _BASELINE = Scenario("single spikes and network bursts")
@@ -58,5 +63,11 @@ SCENARIOS = {
     "ttx": replace(_BASELINE, text="sodium channels blocked: spikes die away within seconds", wash_s=0.5),
     "artifact": replace(_BASELINE, text="a stimulus every 2 s: artifacts, then evoked bursts", stimulus_s=2.0),
     "deadelectrode": replace(_BASELINE, text="one electrode in ten broken: dead, or open and humming", broken=0.1),
-    "storm": replace(_BASELINE, text="storms of noise on one electrode in eight", storm_s=4.0),
+    "storm": replace(_BASELINE, text="storms of noise on one electrode in eight", storms_apart_s=4.0),
+    "superburst": replace(
+        _BASELINE,
+        text="every minute a superburst: 10 to 30 s in which nearly all fire",
+        superbursts_apart_s=60.0,
+        superburst_hz=60.0,
+    ),
 }

@@ -1,4 +1,4 @@
-"""The signal: spikes, noise, hum, common mode, slow field potentials and disturbances, summed sample by sample."""
+"""The signal: spikes, noise, slow field potentials and disturbances, summed sample by sample."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from rtspikes.types import Samples
 from rtspikes_devices.sim.address import Simulation
-from rtspikes_devices.sim.culture import BIN_HZ, Culture, Schedule, broken_channels, stimulated_channel
-from rtspikes_devices.sim.draws import QUANTILES, key, mix, mix_all, normal_quantiles, quantised, uniform
+from rtspikes_devices.sim.bursts import BIN_HZ, BurstKind, Schedule, longest_burst_ms, superburst_envelope
+from rtspikes_devices.sim.culture import Culture, broken_channels
+from rtspikes_devices.sim.disturbances import Disturbances
+from rtspikes_devices.sim.draws import key, mix, mix_all, normal_quantiles, quantised, uniform
 from rtspikes_devices.sim.kernels import add_spikes, synthesize
 from rtspikes_devices.sim.layouts import GAIN_UV, Layout
 from rtspikes_devices.sim.scenarios import SCENARIOS
@@ -21,29 +23,23 @@ SHAPES = 64
 BLOCK_MS = 20
 """Stretch whose spikes are drawn at a time: short, so that no pull takes long."""
 
-HUM_HZ = 50
-HUM_UV = (2.0, 8.0)
-"""Peak of the 50 Hz hum of an electrode: smallest, largest."""
-
-COMMON_UV, DRIFT_UV = 1.5, 60.0
-"""What all electrodes share: broadband noise (RMS) and slow drift (peak)."""
-
 SLOW_NOISE = 0.8
 """RMS of the slow part of the noise (below about 100 Hz), relative to the broadband part."""
 
 FIELD_UV = 90.0
 """Peak of the negative field potential of a network burst (MEA recordings of cultures show some 50 … 200 µV)."""
 
-ARTIFACT_UV, ARTIFACT_UM = 60_000.0, 80.0
-"""Stimulation artifact beside the stimulated electrode, and the distance over which it falls to one half."""
-
 STORM_FACTOR = 12.0
+"""A storm's noise, added to the electrode's own: so many times that."""
+
 OPEN_HUM_UV, OPEN_NOISE = 400.0, 6.0
 """An electrode without contact: its hum, and the factor on its noise."""
 
-_SHAPE, _HUM, _COMMON, _NOISE, _FIELD, _STORMY = range(100, 106)
-_TURN = 4096
-_COURSE_MS = 1500
+_SHAPE, _NOISE, _FIELD = 100, 103, 104
+
+SUSTAINED = 0.5
+"""Field potential of a superburst, relative to the peak of a network burst's."""
+
 
 WORKSPACE = 2**21
 """Samples (rows × channels) that are made at a time: 8 MiB of float32."""
@@ -63,8 +59,13 @@ class Signal:
         self._drawn_ms = 0
         n = len(layout.channels)
         self._workspace = np.zeros((max(1, WORKSPACE // n), n), np.float32)
+        wells = self._culture.neurons.wells
+        self._disturbances = Disturbances(simulation, layout, wells)
+        self._fields_schedule = Schedule(simulation, layout, wells)
+        self._course = _field_course()
+        self._sustained = superburst_envelope().astype(np.float32) * np.float32(SUSTAINED)
+        self._field_reach_ms = longest_burst_ms(simulation) if self._scenario.superbursts_apart_s else len(self._course)
         self._prepare_channels()
-        self._prepare_courses()
 
     def _prepare_channels(self) -> None:
         simulation, channels = self._simulation, self._layout.channels
@@ -84,41 +85,16 @@ class Signal:
         self._keep = np.float32(round(keep * 4096) / 4096)
         slow = SLOW_NOISE * white * math.sqrt(1 - keep**2)
         self._white, self._low = _steps(n, white), _steps(n, slow)
-        hum = [HUM_UV[0] + (HUM_UV[1] - HUM_UV[0]) * uniform(key(seed, _HUM), c) for c in range(n)]
-        self._shared_gain = np.zeros((4, n), np.float32)
-        self._shared_gain[0] = quantised(np.array(hum) / GAIN_UV)
-        self._shared_gain[1] = quantised(np.full(n, 1 / GAIN_UV))
-        self._shared_gain[2] = quantised(self._artifact_uv() / GAIN_UV)
+        self._shared_gain = self._disturbances.gains.copy()
         self._well = np.array([neurons.wells.index(c.well) for c in channels], np.int64)
         strength = [0.5 + uniform(key(seed, _FIELD), c) for c in range(n)]
         self._field_gain = quantised(np.array(strength) * FIELD_UV / GAIN_UV)
         for c in channels:
             if c.kind == "reference":
                 self._field_gain[c.position] = 0
-        stormy = [c.kind == "electrode" and uniform(key(seed, _STORMY), c.position) < 1 / 8 for c in channels]
-        self._stormy = _steps(n, STORM_FACTOR * white) * np.array(stormy, np.float32)
+        self._stormy = _steps(n, STORM_FACTOR * white) * self._disturbances.stormy
         self._dead, self._open = broken_channels(simulation, self._layout)
         self._broken = False
-
-    def _artifact_uv(self) -> NDArray[np.float64]:
-        """Return the artifact's size (µV) on each channel, by its distance from the electrode that stimulates."""
-        channels = self._layout.channels
-        chosen = stimulated_channel(self._simulation, self._layout)
-        away = [math.hypot((c.x_um or 0) - (chosen.x_um or 0), (c.y_um or 0) - (chosen.y_um or 0)) for c in channels]
-        size = np.array([ARTIFACT_UV / (1 + d / ARTIFACT_UM) for d in away])
-        size[[c.well != chosen.well for c in channels]] = 0
-        return size
-
-    def _prepare_courses(self) -> None:
-        turn = [2 * math.pi * i / _TURN for i in range(_TURN)]
-        self._hum = quantised(np.array([math.sin(t) + 0.3 * math.sin(3 * t) for t in turn]))
-        self._sine = quantised(np.array([math.sin(t) for t in turn]))
-        course = [(k / 60) * math.exp(1 - k / 60) for k in range(_COURSE_MS)]
-        self._course = -quantised(np.array(course))
-        self._fields_schedule = Schedule(self._simulation, self._layout, self._culture.neurons.wells)
-        phase = round(self._rate * 200e-6)
-        after = [0.3 * math.exp(-k / (2e-3 * self._rate)) for k in range(round(self._rate * 20e-3))]
-        self._pulse = quantised(np.array([1.0] * phase + [-1.0] * phase + after))
 
     def make(self, out: Samples) -> None:
         """Write the next len(out) samples into `out`, int16 (n, channels); no more than there is `room` for."""
@@ -130,12 +106,13 @@ class Signal:
             acc, first, self._firings_near(first, first + n), self._trough, self._shapes, self._shape_of,
             self._culture.neurons.offsets, self._culture.neurons.channels, self._steps,
         )  # fmt: skip
+        self._disturbances.add_deflections(acc, first)
         if self._broken:
             acc[:, self._dead + self._open] = 0
         at = np.arange(first, first + n, dtype=np.int64)
         synthesize(
             out, acc, self._state, self._weyl, self._stride, self._slow, self._table, self._white, self._low,
-            self._keep, self._shared(at), self._shared_gain, first, self._rate // BIN_HZ,
+            self._keep, self._disturbances.courses(at), self._shared_gain, first, self._rate // BIN_HZ,
             self._fields(first, first + n), self._well, self._field_gain, self._stormy,
         )  # fmt: skip
         self._position += n
@@ -173,43 +150,30 @@ class Signal:
         near: NDArray[np.void] = self._firings[(reach < end) & (reach + self._shapes.shape[1] > first)]
         return near
 
-    def _shared(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return what all channels share at absolute samples `at` (n,): float32 (n, 4)."""
-        shared = np.zeros((len(at), 4), np.float32)
-        shared[:, 0] = self._hum[at * (HUM_HZ * _TURN) // self._rate % _TURN]
-        draws = mix_all(key(self._simulation.seed, _COMMON), at)
-        a, b = (self._table[draws >> np.uint64(bits) & np.uint64(QUANTILES - 1)] for bits in (20, 42))
-        drift = self._sine[at * _TURN // (7 * self._rate) % _TURN]  # 1/7 Hz
-        drift += self._sine[at * (2 * _TURN) // (3 * self._rate) % _TURN]  # 2/3 Hz
-        shared[:, 1] = (a + b) * np.float32(COMMON_UV / math.sqrt(2)) + drift * np.float32(DRIFT_UV / 2)
-        since = at - self._simulation.onset_sample
-        if self._scenario.stimulus_s:
-            every = round(self._scenario.stimulus_s * self._rate)
-            after = (since - self._rate) % every
-            hit = (after < len(self._pulse)) & (since >= self._rate)
-            shared[hit, 2] = self._pulse[after[hit]]
-        if self._scenario.storm_s:
-            every = round(self._scenario.storm_s * self._rate)
-            shared[:, 3] = (since >= self._rate) & ((since - self._rate) % every < self._rate)
-        return shared
-
     def _fields(self, first: int, end: int) -> NDArray[np.float32]:
         """Return the field potential of each well, peak −1, at the ms around [first, end): float32 (ms, wells)."""
         per_ms = self._rate // BIN_HZ
         first_ms, last_ms = first // per_ms, (end - 1) // per_ms + 1
         values = np.zeros((last_ms - first_ms + 1, len(self._culture.neurons.wells)), np.float32)
         at_ms = np.arange(first_ms, last_ms + 1, dtype=np.int64)
-        for burst in self._fields_schedule.between(max(0, first_ms - _COURSE_MS), last_ms + 1):
-            if burst.scenario and self._scenario.wash_s:
+        for burst in self._fields_schedule.between(max(0, first_ms - self._field_reach_ms), last_ms + 1):
+            if burst.kind == BurstKind.SCENARIO and self._scenario.wash_s:
                 continue
-            since = at_ms - burst.onset_ms
-            inside = (since >= 0) & (since < _COURSE_MS)
-            values[inside, burst.well] += self._course[since[inside]]
+            since, course = at_ms - burst.onset_ms, self._course
+            if burst.kind == BurstKind.SUPERBURST:
+                since, course = since * 16 // burst.stretch, self._sustained
+            inside = (since >= 0) & (since < len(course))
+            values[inside, burst.well] -= course[since[inside]]
         return values
 
 
 def _steps(n: int, value: float) -> NDArray[np.float32]:
     return quantised(np.full(n, value))
+
+
+def _field_course() -> NDArray[np.float32]:
+    """Return the field potential of a network burst, peak 1 after 60 ms, one value per ms."""
+    return quantised(np.array([(k / 60) * math.exp(1 - k / 60) for k in range(1500)]))
 
 
 def _shapes(seed: int, rate: int) -> tuple[NDArray[np.float32], int]:

@@ -16,11 +16,13 @@ from rtspikes.sources.pace import Pace
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import TRUTH_DTYPE, Samples, StreamInfo
 from rtspikes_devices.sim.address import Simulation, parse_address
-from rtspikes_devices.sim.culture import BIN_HZ, Culture, broken_channels
+from rtspikes_devices.sim.bursts import BIN_HZ
+from rtspikes_devices.sim.culture import Culture, broken_channels
 from rtspikes_devices.sim.draws import key, uniform
 from rtspikes_devices.sim.kernels import RAILS
 from rtspikes_devices.sim.layouts import make_layout
 from rtspikes_devices.sim.signal import Signal
+from rtspikes_devices.sim.stimulus_line import StimulusLine
 
 VISIBLE = 8.0
 """A trough of so many times the electrode's noise should be found at 5 σ: the causal filter leaves about 0.7 of it,
@@ -52,6 +54,7 @@ class SimSource:
         self._layout = make_layout(simulation.layout, simulation.pitch)
         self._simulation = simulation
         self._total = None if simulation.seconds is None else round(simulation.seconds * simulation.rate)
+        self._line = StimulusLine(simulation)
         self.info = StreamInfo(
             uri=f"sim:{address}",
             rate_hz=simulation.rate,
@@ -59,7 +62,12 @@ class SimSource:
             channels=self._layout.channels,
             live=simulation.live,
             n_samples=self._total,
-            facts={"unit": "0.195 µV", "rails": [-RAILS, RAILS], "simulation": dataclasses.asdict(simulation)},
+            facts={
+                "unit": "0.195 µV",
+                "rails": [-RAILS, RAILS],
+                "lines": self._line.names,
+                "simulation": dataclasses.asdict(simulation),
+            },
         )
         self._pace = Pace(simulation.rate, settings, clock)
         self._position = 0
@@ -97,8 +105,9 @@ class SimSource:
         if n <= 0:
             return Pull(0)
         self._signal.make(destination[:n])
+        marks = self._line.changes(self._position, n)
         self._position += n
-        return Pull(n, anchors=self._pace.advance(n))
+        return Pull(n, anchors=self._pace.advance(n), marks=marks)
 
     def _lose(self, n: int) -> Pull:
         self._signal.skip(n)

@@ -152,12 +152,14 @@ def probe(code: str, timeout_s: float = PROBE_S) -> dict[str, Any]:
 
 
 KERNELS = """
-import json, time
+import json, sys, time
 begun = time.perf_counter()
 import llvmlite.binding, numba
-from rtspikes.detect import kernels, noise_kernels
+import rtspikes.detect.detector
 took = time.perf_counter() - begun
-stats = [k.stats for m in (kernels, noise_kernels) for k in vars(m).values() if hasattr(k, "stats")]
+modules = [m for name, m in sys.modules.items() if name.startswith("rtspikes.detect.")]
+kernels = {id(k): k for m in modules for k in vars(m).values() if hasattr(k, "stats")}
+stats = [k.stats for k in kernels.values()]
 cached = [s for s in stats if s.cache_path]
 if not cached:
     raise SystemExit("numba does not compile them (is NUMBA_DISABLE_JIT set?)")

@@ -61,6 +61,8 @@ class RawRecording:
         if STORED_AS[dtype] != dtype:
             facts["conversion"] = f"{dtype} to {STORED_AS[dtype]}"
         self._offset = 32768 if dtype == "uint16" else 0
+        if self._offset:
+            facts["stored_offset"] = self._offset  # stored value + this = the file's
         self.info = StreamInfo(
             uri=f"file:{path}",
             rate_hz=self._rate(meta),

@@ -8,6 +8,9 @@
     notices.jsonl     one JSON object a line: the engine's notices (control changes too: cause `control`), and
                       `missed` where messages did not arrive
     marks.bin         MARK_DTYPE records             marks.txt       their texts, one JSON string a line
+    flags.bin         uint8 (SpikeFlag), one per spike
+    neighbours.bin    float32 × `neighbour_count`, one row per spike; empty where they were not asked for
+    unobserved.bin    UNOBSERVED_DTYPE records
     journal.bin       JOURNAL_DTYPE records: one per file and flush
 
 A flush appends to the data files first and to the journal last, the record of spikes.bin at the very end. What the
@@ -21,12 +24,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE, UNOBSERVED_DTYPE
 
 SUFFIX = ".rtspikes"
 SESSION_FILE = "session.json"
 JOURNAL_FILE = "journal.bin"
-FORMAT = 2
+FORMAT = 3
+"""Counts up when a log cannot be read as before: also with each file more, for a reader that does not know a file takes
+the journal's first record of it for the end. Logs of format 1 and 2 have no flags, neighbours and unobserved.
+"""
 
 GAPS_BEFORE_2 = np.dtype([(name, GAP_DTYPE[name].str) for name in ("sample", "lost", "time", "cause")])
 """Records of gaps.bin in logs of format 1, whose gaps are all exact."""
@@ -40,6 +46,9 @@ FILES = (
     "notices.jsonl",
     "marks.bin",
     "marks.txt",
+    "flags.bin",
+    "neighbours.bin",
+    "unobserved.bin",
 )
 """Data files in the order of their number in the journal; older logs lack those at the end."""
 
@@ -52,6 +61,7 @@ RECORDS = {
     "gaps.bin": GAP_DTYPE,
     "thresholds.bin": THRESHOLD_DTYPE,
     "marks.bin": MARK_DTYPE,
+    "unobserved.bin": UNOBSERVED_DTYPE,
 }
 
 JOURNAL_DTYPE = np.dtype(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.activity import active
 from rtspikes.detect.changes import Change, Mute, Unmute, from_map
 from rtspikes.errors import ConfigError, DataError, reason
 from rtspikes.selectors import select
@@ -25,6 +26,7 @@ from rtspikes.subscribers.log.layout import (
     SESSION_FILE,
 )
 from rtspikes.subscribers.log.observed import Muting, joined, observed_samples
+from rtspikes.subscribers.names import reason_name
 from rtspikes.types import GAP_DTYPE, ChannelInfo
 
 
@@ -32,8 +34,10 @@ from rtspikes.types import GAP_DTYPE, ChannelInfo
 class Session:
     """A session log; the arrays are read-only maps of its files, in the order of the log.
 
-    waveforms: (spikes, samples) float32 µV. mark_texts: one per row of `marks`. to_sample: every spike with a trigger
-    before it is here. torn_bytes: what the files hold beyond the last complete flush, left out here.
+    waveforms: (spikes, samples) float32 µV. flags: (spikes,) uint8 SpikeFlag. neighbours: (spikes, K) float32 µV at the
+    electrodes that `info["neighbours"]` lists for each channel (NaN: it has fewer); K = 0 where not asked for.
+    mark_texts: one per row of `marks`. to_sample: every spike with a trigger before it is here. torn_bytes: what the
+    files hold beyond the last complete flush, left out here.
     """
 
     path: Path
@@ -41,7 +45,10 @@ class Session:
     facts: dict[str, Any]
     spikes: NDArray[np.void]
     waveforms: NDArray[np.float32]
+    flags: NDArray[np.uint8]
+    neighbours: NDArray[np.float32]
     rejected: NDArray[np.void]
+    unobserved: NDArray[np.void]
     gaps: NDArray[np.void]
     thresholds: NDArray[np.void]
     marks: NDArray[np.void]
@@ -109,11 +116,31 @@ class Session:
     def observed_s(self) -> NDArray[np.float64]:
         """Time (s) in which a spike could have been found and logged, (channels,): divide by it for rates.
 
-        All of the session but what is `unseen` and while the channel was muted; 0 for channels that are not enabled.
+        All of the session but what is `unseen`, muted, or `unobserved` (blanked, a storm); 0 for channels that are not
+        enabled.
         """
         first, enabled = int(self.info["first_sample"]), self.info["enabled"]
-        samples = observed_samples(first, self.to_sample, self.unseen(), len(enabled), self.mutings())
-        return np.where(enabled, samples / float(self.info["rate_hz"]), 0.0)
+        found = observed_samples(first, self.to_sample, self.unseen(), len(enabled), self.mutings(), self.unobserved)
+        return np.where(enabled, found / float(self.info["rate_hz"]), 0.0)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Spikes per channel, (channels,)."""
+        return np.bincount(self.spikes["channel"], minlength=len(self.info["enabled"])).astype(np.int64)
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which channels are active electrodes, (channels,); see `rtspikes.activity`."""
+        return active(self.counts, self.observed_s)
+
+    @property
+    def rejections(self) -> dict[str, int]:
+        """How many events were rejected, by reason, for those that occur."""
+        numbers, counts = np.unique(self.rejected["reason"], return_counts=True)
+        return {
+            reason_name(self.info, "reject_reasons", int(number)): int(count)
+            for number, count in zip(numbers, counts, strict=True)
+        }
 
     @property
     def missed(self) -> int:
@@ -145,22 +172,37 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
     info = facts["info"]
     records = RECORDS if facts["format"] > 1 else RECORDS | {"gaps.bin": GAPS_BEFORE_2}
     tables = {name: _map(folder / name, dtype, lengths[FILES.index(name)]) for name, dtype in records.items()}
-    samples = sum(info["snippet_samples"])
-    waveforms = _map(folder / "waveforms.bin", np.dtype("<f4"), lengths[FILES.index("waveforms.bin")])
+    n, samples = len(tables["spikes.bin"]), sum(info["snippet_samples"])
+    near = int(info.get("neighbour_count", 0)) if facts["format"] > 2 else 0
+    waveforms, flags, neighbours = (
+        _map(folder / name, np.dtype(item), lengths[FILES.index(name)])
+        for name, item in (("waveforms.bin", "<f4"), ("flags.bin", "u1"), ("neighbours.bin", "<f4"))
+    )
+    if facts["format"] < 3:
+        flags = np.zeros(n, np.uint8)
     lines = {name: _lines(folder / name, lengths[FILES.index(name)]) for name in ("notices.jsonl", "marks.txt")}
-    for name, n, beside, rows in (
-        ("waveforms.bin", len(waveforms), "spikes.bin", len(tables["spikes.bin"]) * samples),
+    for name, values, beside, rows in (
+        ("waveforms.bin", len(waveforms), "spikes.bin", n * samples),
+        ("flags.bin", len(flags), "spikes.bin", n),
+        ("neighbours.bin", len(neighbours), "spikes.bin", n * near),
         ("marks.txt", len(lines["marks.txt"]), "marks.bin", len(tables["marks.bin"])),
     ):
-        if n != rows:
-            raise DataError(f"{folder / name} has {n} values, but {beside} asks for {rows}; the log is damaged")
+        if values != rows:
+            raise DataError(f"{folder / name} has {values} values, but {beside} asks for {rows}; the log is damaged")
+    for name in ("spikes.bin", "unobserved.bin"):
+        channels = tables[name]["channel"]
+        if len(channels) and int(channels.max()) >= len(info["enabled"]):
+            raise DataError(f"{folder / name} is of channels that {SESSION_FILE} does not know; the log is damaged")
     return Session(
         path=folder,
         info=info,
         facts=facts,
         spikes=tables["spikes.bin"],
-        waveforms=waveforms.reshape(len(tables["spikes.bin"]), samples),
+        waveforms=waveforms.reshape(n, samples),
+        flags=flags,
+        neighbours=neighbours.reshape(n, near),
         rejected=tables["rejected.bin"],
+        unobserved=tables["unobserved.bin"],
         gaps=_gaps(tables["gaps.bin"]),
         thresholds=tables["thresholds.bin"],
         marks=tables["marks.bin"],
@@ -191,6 +233,8 @@ def _check_info(info: dict[str, Any]) -> None:
     """Raise KeyError, TypeError or ValueError where what this package computes with is not what an engine writes."""
     before, after = info["snippet_samples"]
     int(before), int(after), int(info["first_sample"])
+    if not int(info.get("neighbour_count", 0)) >= 0:
+        raise ValueError(f"neighbour_count must be ≥ 0, got {info['neighbour_count']!r}")
     if not 0 < float(info["rate_hz"]) < 1e9:
         raise ValueError(f"rate_hz must be > 0, got {info['rate_hz']!r}")
     if not int(info["settling_samples"]) >= 0:

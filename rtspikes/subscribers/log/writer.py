@@ -29,7 +29,7 @@ from rtspikes.types import THRESHOLD_DTYPE
 from rtspikes.version import __version__
 from rtspikes.wire.batch import Batch
 
-LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices", "marks")
+LOGGED_KINDS = ("spikes", "rejected", "gaps", "thresholds", "notices", "marks", "unobserved")
 
 FLUSH_S = 0.5
 """How much of the newest data a kill can cost (s)."""
@@ -131,12 +131,16 @@ class LogWriter:
         if batch.kind == "spikes":
             self._append("spikes.bin", batch.spikes.tobytes())
             self._append("waveforms.bin", batch.waveforms.tobytes())
+            self._append("flags.bin", batch.flags.tobytes())
+            self._append("neighbours.bin", batch.neighbours.tobytes())
             self.spikes += len(batch.spikes)
             if "from_sample" not in self._facts:
                 self._facts["from_sample"], self._facts_stale = batch.from_sample, True
             self.to_sample = batch.to_sample
         elif batch.kind == "rejected":
             self._append("rejected.bin", batch.rejected.tobytes())
+        elif batch.kind == "unobserved":
+            self._append("unobserved.bin", batch.unobserved.tobytes())
         elif batch.kind == "gaps":
             self._append("gaps.bin", batch.gaps.tobytes())
         elif batch.kind == "thresholds" and batch.thresholds is not None:

@@ -12,13 +12,13 @@ import pytest
 
 from rtspikes.cli.like import Like, given_keys, like_session
 from rtspikes.config import config_from, load_config
-from rtspikes.detect.changes import Change, Freeze, Mute, to_map
+from rtspikes.detect.changes import Blank, Change, Freeze, Mute, to_map
 from rtspikes.errors import ConfigError, DataError, RtspikesError
-from rtspikes.types import GapCause
-from rtspikes.wire.batch import Missed
+from rtspikes.types import MARK_DTYPE, GapCause
+from rtspikes.wire.batch import Batch, Missed
 from tests.simulated import write_recording
 from tests.unit.cli.sessions import heard, session
-from tests.unit.subscribers.batches import control, gap, thresholds
+from tests.unit.subscribers.batches import control, gap, notice, thresholds
 
 RATE = 20_000
 ZEROS = np.zeros((RATE, 3), np.int16)
@@ -205,3 +205,47 @@ def test_only_gaps_that_the_source_makes_again_go_without_saying(
     path = session(recording, None, gap(5000, 3, cause), source=source)
     found = like(path, recording, **{"loop": True} if loop else {})
     assert found.differs == ([] if again else ["it had 1 gaps, the first at 0.25 s, that do not come again"])
+
+
+BLANK = [{"ms": 5, "line": ["lsl:TTL", "TTL 2"], "value": 1}, {"ms": 2.5, "line": 1001, "select": "E1"}]
+LINES = [{"line": 2, "uri": "lsl:TTL"}, {"line": 1001, "channel": "D1"}, {"line": 10002, "name": "TTL 2"}]
+
+
+def marked(*rows: tuple[int, int, int]) -> Batch:
+    """Return marks (sample, line, value)."""
+    table = np.array([(sample, 0.5, line, value) for sample, line, value in rows], MARK_DTYPE)
+    return Batch("marks", "s1", 0, 0, marks=table, texts=("",) * len(rows))
+
+
+def test_rules_of_blanking_are_the_sessions_and_what_is_not_in_the_samples_comes_from_its_log(recording: Path) -> None:
+    late = notice(cause="blank_late", sample=300, samples=[300], lines=[10002], count=1, text="late")
+    asked = Blank("E2", 7.0)
+    path = session(
+        recording,
+        {},
+        marked((200, 10002, 1), (250, 10002, 0), (260, 1001, 1), (270, 2, 1), (300, 10002, 1), (500, 10002, 1)),
+        late,
+        control(400, **to_map(asked)),
+        blank=BLANK,
+        marker_lines=LINES,
+    )
+    found = like(path, recording)
+    by_mark = Blank("kind:electrode", 5.0)
+    assert found.changes == [(200, by_mark), (400, asked), (500, by_mark)]
+    assert [rule.line for rule in found.config.blank] == [(2, 10002), (1001,)]
+    assert [rule.ms for rule in found.config.blank] == [5, 2.5]
+    with pytest.raises(ConfigError, match="--like takes detection from the session: leave blank out"):
+        like(path, recording, ["blank=[{ms=5}]"])
+
+
+def test_a_session_from_before_there_was_blanking_blanks_nothing(recording: Path) -> None:
+    found = like(session(recording, {}, marked((200, 10002, 1))), recording)
+    assert (found.config.blank, found.changes) == ((), [])
+
+
+def test_marks_that_did_not_reach_the_logger_are_told_where_they_may_blank(recording: Path) -> None:
+    missed = notice(cause="missed", kind="marks", count=3, sample=0, text="", from_sample=None, to_sample=None)
+    path = session(recording, {}, missed, blank=[{"ms": 5}])
+    assert like(path, recording).differs == [
+        "3 messages with marks did not reach it, and marks that blank may be among them"
+    ]

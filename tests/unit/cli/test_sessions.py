@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from rtspikes.cli.sessions import MOST_LISTED, export, info
 from tests.simulated import write_recording
 from tests.unit.cli.sessions import heard, session
-from tests.unit.subscribers.batches import control, marks
+from tests.unit.subscribers.batches import control, marks, rejected, unobserved
 
 
 @pytest.fixture
@@ -44,10 +44,28 @@ def test_info_counts_what_is_too_much_to_list(recording: Path) -> None:
     assert f"marks                {MOST_LISTED + 1}; --json lists them\ncontrol changes      0\n" in shown
 
 
+def test_info_tells_what_was_rejected_and_flagged_and_who_is_active(recording: Path) -> None:
+    path = session(
+        recording, None, heard(0), rejected(5), unobserved((10, 60, 1, 2)),
+        heard(19_999),
+    )  # fmt: skip
+    shown = CliRunner().invoke(info, [str(path)]).output
+    assert "\nactive electrodes    1\nflagged              coincident 1\nrejected             1\n" in shown
+    assert "\nrejected by reason   cut 1\n" in shown
+    assert "\nobserved s           min 0.9975, median 1, max 1\n" in shown
+    facts = json.loads(CliRunner().invoke(info, [str(path), "--json"]).output)
+    assert facts["observed_s"] == {"min": 0.9975, "median": 1.0, "max": 1.0}
+    assert (facts["flagged"], facts["rejected_by_reason"]) == ({"coincident": 1}, {"cut": 1})
+
+
 def test_a_csv_of_spikes_says_where_the_marks_are(recording: Path, tmp_path: Path) -> None:
     path = session(recording, None, heard(3), marks(7, "a"))
     of_spikes = CliRunner().invoke(export, [str(path), "--to", "csv", "-o", str(tmp_path / "a.csv")])
-    assert of_spikes.stdout == f"1 spike written to {tmp_path / 'a.csv'}\n"
+    assert of_spikes.stdout == (
+        f"1 spike written to {tmp_path / 'a.csv'}\n"
+        f"3 channels, with spikes, observed time and rate of each, in {tmp_path / 'a-channels.csv'}\n"
+    )
+    assert (tmp_path / "a-channels.csv").read_text("utf-8").splitlines()[1].startswith("0,E1,electrode,,1,")
     assert "a csv of spikes holds no marks (1 here); write them with --to marks-csv" in of_spikes.stderr
     of_marks = CliRunner().invoke(export, [str(path), "--to", "marks-csv", "-o", str(tmp_path / "m.csv")])
     assert of_marks.stdout == f"1 mark written to {tmp_path / 'm.csv'}\n"

@@ -12,11 +12,26 @@ from rtspikes.cli.state import table
 from rtspikes.errors import WireError
 
 INFO: dict[str, Any] = {"session": "s1", "source": {"uri": "sim:60"}, "n_channels": 60, "rate_hz": 20000.0}
+INFO["channels"] = {"label": [f"E{i}" for i in range(60)]}
 
 STATUS: dict[str, Any] = {
     "signal_s": 12.5,
     "spikes_per_s": 83.0,
-    "counts": {"spikes": 900, "rejected": 2, "gaps": 3, "lost_source": 40, "lost_overrun": 2, "marks": 5},
+    "counts": {
+        "spikes": 900,
+        "flagged": 12,
+        "rejected": 2,
+        "gaps": 3,
+        "lost_source": 40,
+        "lost_overrun": 2,
+        "marks": 5,
+    },
+    "rejected": {"cut": 0, "rebound": 2, "neighbour": 1},
+    "observed_s": {"min": 0.5, "median": 12.25, "max": 12.5},
+    "active_electrodes": 41,
+    "storming": 3,
+    "storming_channels": [4, 7, 59],
+    "suppressed": 1234,
     "bad_samples": 7,
     "frozen": True,
     "muted": 4,
@@ -39,7 +54,11 @@ def test_every_figure_is_there() -> None:
     assert rows(STATUS) == {
         "session": "s1 of sim:60",
         "signal": "12.5 s of 60 channels at 20000 Hz",
-        "spikes": "900, 83/s; 2 events rejected",
+        "spikes": "900, 83/s; 12 of them flagged",
+        "rejected": "2 events: rebound 2, neighbour 1",
+        "observed": "12.25 s (median; 0.5 … 12.5 s)",
+        "active electrodes": "41",
+        "storming": "3 channels (E4, E7, E59); 1234 triggers suppressed",
         "lost samples": "42 in 3 gaps; 7 bad ones held",
         "thresholds": "frozen",
         "muted channels": "4",
@@ -59,6 +78,15 @@ def test_what_is_not_well_is_said() -> None:
     assert told["reply process"].startswith("DOWN")
     assert told["security"] == "a b"
     assert told["thresholds"] == "follow the noise"
+
+
+def test_what_is_not_there_is_not_listed() -> None:
+    quiet = {"rejected": {"cut": 0}, "storming": 0, "storming_channels": []}
+    told = rows(STATUS | quiet | {"counts": STATUS["counts"] | {"rejected": 0}})
+    assert told["rejected"] == "0 events"
+    assert told["storming"] == "0 channels; 1234 triggers suppressed"
+    many = rows(STATUS | {"storming": 60, "storming_channels": list(range(60))})
+    assert many["storming"] == "60 channels (E0, E1, E2, E3, E4, E5, E6, E7 …); 1234 triggers suppressed"
 
 
 VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=3) | st.binary()

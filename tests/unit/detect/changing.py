@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Events, ThresholdUpdate
-from rtspikes.detect.settings import DetectSettings, NoiseSettings
+from rtspikes.detect.settings import DetectSettings, NoiseSettings, ReboundSettings
 from tests.simulated import simulate, stream_info
 from tests.unit.detect.streaming import Segments, stream
 
 SAMPLES, _ = simulate(n_channels=3, seconds=3.0)
 WHOLE: Segments = [(0, SAMPLES)]
-BLOCK = 19 * 105
+BLOCK = 7 * 286
 """Samples of a noise block of 0.1 s at 20 kHz."""
-QUICK = DetectSettings(threshold=4, noise=NoiseSettings(initial_s=0.1, block_s=0.1, window_s=0.5))
-FROZEN = DetectSettings(threshold=4, noise=NoiseSettings(mode="freeze", initial_s=0.1, block_s=0.1, window_s=0.5))
+RAW = ReboundSettings(reject=False)
+QUICK = DetectSettings(threshold=4, rebound=RAW, noise=NoiseSettings(initial_s=0.1, block_s=0.1, window_s=0.5))
+FROZEN = DetectSettings(
+    threshold=4, rebound=RAW, noise=NoiseSettings(mode="freeze", initial_s=0.1, block_s=0.1, window_s=0.5)
+)
 
 
 def run(changes: list[tuple[int, Change]], settings_: DetectSettings = QUICK, segments: Segments = WHOLE,

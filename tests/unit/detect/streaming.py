@@ -18,6 +18,13 @@ from rtspikes.types import StreamInfo
 Segments = list[tuple[int, NDArray[Any]]]
 
 
+class Results(list[Events]):
+    """What each call gave, and at the end `counts` and `observed` (channels,), the detector's own."""
+
+    counts: NDArray[np.int64]
+    observed: NDArray[np.int64]
+
+
 def cut(n: int, sizes: Iterable[int]) -> list[tuple[int, int]]:
     """Return (start, stop) pieces of [0, n) with the given sizes, the last size for the rest."""
     pieces, at, size = [], 0, n
@@ -38,7 +45,7 @@ def stream(
     sigma_uv: NDArray[np.float32] | None = None,
     changes: Sequence[tuple[int, Change]] = (),
     late: bool = False,
-) -> list[Events]:
+) -> Results:
     """Return what each call gave, in order; the last entry is `finish`.
 
     Changes are scheduled before the start, or `late`: just before the call that brings their sample.
@@ -58,25 +65,28 @@ def stream(
     if detector.initial_samples:
         held = [(np.ascontiguousarray(x[: limit - first]), first) for first, x in segments if first < limit]
         detector.learn(held, restarts=[first for first, _ in segments[1:]])
-    results = []
+    results = Results()
     for i, (first, x) in enumerate(segments):
         for a, b in cut(len(x), sizes):
             schedule(first + b)
             results.append(detector.process(np.ascontiguousarray(x[a:b]), first + a, restart=i > 0 and a == 0))
     schedule(math.inf)
-    return [*results, detector.finish()]
+    results.append(detector.finish())
+    results.counts, results.observed = detector.counts.copy(), detector.observed
+    return results
 
 
-def joined(results: list[Events]) -> dict[str, Any]:
-    """Return everything that was found as bytes (thresholds too), to be compared."""
+def joined(results: Results) -> dict[str, Any]:
+    """Return everything that was found as bytes (thresholds and findings too), to be compared."""
+    columns = ("crossings", "spikes", "waveforms", "flags", "neighbours", "rejected", "unobserved")
     return {
-        "crossings": np.concatenate([e.crossings for e in results]).tobytes(),
-        "spikes": np.concatenate([e.spikes for e in results]).tobytes(),
-        "waveforms": np.concatenate([e.waveforms for e in results]).tobytes(),
-        "rejected": np.concatenate([e.rejected for e in results]).tobytes(),
+        **{name: np.concatenate([getattr(e, name) for e in results]).tobytes() for name in columns},
         "thresholds": [
             (t.sample, t.sigma_uv.tobytes(), t.below_uv.tobytes(), t.above_uv.tobytes())
             for e in results
             for t in e.thresholds
         ],
+        "findings": [(f.sample, f.cause, f.text, f.amount, dict(f.facts)) for e in results for f in e.findings],
+        "counts": results.counts.tolist(),
+        "observed": results.observed.tolist(),
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtspikes.detect.changes import Change, Follow, Freeze, Levels, Mute, Recalibrate, Threshold, Unmute
 from rtspikes.detect.detector import Events
-from rtspikes.detect.settings import DetectSettings, FilterSettings, NoiseSettings
+from rtspikes.detect.settings import DetectSettings, FilterSettings, NoiseSettings, ReboundSettings, StormSettings
 from rtspikes.types import ChannelInfo, StreamInfo
 from tests.reference import Reference
 from tests.simulated import GAIN_UV, RATE_HZ, simulate
@@ -20,16 +20,19 @@ from tests.unit.detect.streaming import Segments, joined, stream
 
 LENGTH = 14_000
 SAMPLES, _ = simulate(n_channels=3, seconds=LENGTH / RATE_HZ, spikes_per_s=40, seed=2)
-BLOCK = 19 * 53
+BLOCK = 7 * 143
 """Samples of a noise block of 0.05 s at 20 kHz."""
 QUICK = NoiseSettings(initial_s=0.05, block_s=0.05, window_s=0.2)
+RAW = ReboundSettings(reject=False)
+CALM = StormSettings(cap_per_s=0)
+"""No limit to the triggers of a channel."""
 CASES = {
-    "falling": DetectSettings(threshold=4, noise=QUICK),
-    "both signs, many events": DetectSettings(threshold=2.0, sign="both", dead_time_ms=0.4, noise=QUICK),
-    "rising, in µV": DetectSettings(threshold_uv=12.0, sign="pos", noise=QUICK, dead_time_ms=2.0),
+    "falling": DetectSettings(threshold=4, noise=QUICK, rebound=RAW),
+    "both signs, many events": DetectSettings(threshold=2.0, sign="both", dead_time_ms=0.4, noise=QUICK, rebound=RAW, storm=CALM),
+    "rising, in µV": DetectSettings(threshold_uv=12.0, sign="pos", noise=QUICK, rebound=RAW, dead_time_ms=2.0),
     "frozen, no filter": DetectSettings(
         filter=FilterSettings(kind="none"), dead_time_ms=4.0, peak_ms=3.0,
-        noise=NoiseSettings(mode="freeze", freeze_after_s=0.25, initial_s=0.05, block_s=0.05, window_s=0.1),
+        rebound=RAW, noise=NoiseSettings(mode="freeze", freeze_after_s=0.25, initial_s=0.05, block_s=0.05, window_s=0.1),
     ),
 }  # fmt: skip
 WIDE = (0, 299, 599)

@@ -124,7 +124,7 @@ def test_saved_levels_give_the_events_of_a_frozen_sigma() -> None:
     detector.learn([(SAMPLES[: detector.initial_samples], 0)])
     detector.process(SAMPLES[:30_000], 0)
     saved = detector.levels()
-    assert saved.sample == 15 * BLOCK
+    assert saved.sample == 30_000 // BLOCK * BLOCK
     change = Levels(
         tuple(info.labels),
         tuple(float(x) for x in saved.below_uv),
@@ -267,7 +267,13 @@ def test_offline_gives_what_the_stream_gives(tmp_path: Any) -> None:
         (0, Mute("2")), (9000, Threshold("0", threshold=3.5)), (12_000, Freeze()), (30_000, Unmute("2")),
         (10**9, Mute("*")),
     ]  # fmt: skip
-    tree = {"detect": {"threshold": 4, "noise": {"initial_s": 0.1, "block_s": 0.1, "window_s": 0.5}}}
+    tree = {
+        "detect": {
+            "threshold": 4,
+            "rebound": {"reject": False},
+            "noise": {"initial_s": 0.1, "block_s": 0.1, "window_s": 0.5},
+        }
+    }
     found, waveforms = rtspikes.detect(SAMPLES, tree, rate_hz=RATE_HZ, uv_per_unit=GAIN_UV, changes=changes)
     channels = tuple(ChannelInfo(str(i), i, gain_uv=GAIN_UV) for i in range(3))
     results = stream(WHOLE, StreamInfo("test:", RATE_HZ, "int16", channels, False), QUICK, [777], changes=changes)

@@ -43,6 +43,21 @@ def pulled(address: str, sizes: Iterable[int] = (4096,)) -> tuple[Samples, dict[
     return np.concatenate(pieces), holes
 
 
+def marked(address: str, sizes: Iterable[int] = (4096,)) -> list[tuple[int, int, int]]:
+    """Return (sample, line, value) of all marks of a simulation that ends, pulled in pieces of `sizes` (repeated)."""
+    source = opened(address)
+    marks, position = [], 0
+    for size in chain(sizes, cycle(sizes)):
+        pull = source.pull(np.zeros((size, source.info.n_channels), np.int16))
+        position += sum(hole.lost for hole in pull.holes)
+        assert all(0 <= mark.offset < pull.n for mark in pull.marks)
+        marks += [(position + mark.offset, mark.line, mark.value) for mark in pull.marks]
+        position += pull.n
+        if pull.ended:
+            return marks
+    raise AssertionError("unreachable: sizes repeat for ever")
+
+
 def microvolts(address: str) -> tuple[NDArray[np.float64], StreamInfo]:
     """Return float64 (time, channels), and what they are."""
     return pulled(address)[0] * 0.195, opened(address).info

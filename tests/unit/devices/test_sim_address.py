@@ -114,13 +114,16 @@ def test_the_address_says_everything_and_nothing_is_the_default() -> None:
     assert parse_address("5?rate=30e3&seed=7&scenario=ttx&onset=2.5&seconds=9&pitch=20&noise=3&gaps=6&live=1") == (
         Simulation("5", 30000, 7, "ttx", 2.5, 9, 20, 3, 6, True)
     )
+    assert parse_address("60?hum=50&hum_hz=60&fields=-300&doublets=0.5&storms=64&storm_s=2&artifact_ms=200") == (
+        Simulation(hum=50, hum_hz=60, fields=-300, doublets=0.5, storms=64, storm_s=2, artifact_ms=200)
+    )
     assert parse_address("60?live").live
     assert not parse_address("60?live=0").live
     assert parse_address("60?scenario=b%69cuculline").scenario == "bicuculline"
 
 
 def test_every_scenario_has_a_word_for_the_user() -> None:
-    assert {"baseline", "bicuculline", "ttx", "artifact", "deadelectrode", "storm"} == set(SCENARIOS)
+    assert {"baseline", "bicuculline", "ttx", "artifact", "deadelectrode", "storm", "superburst"} == set(SCENARIOS)
     assert all(s.text for s in SCENARIOS.values())
 
 
@@ -139,7 +142,7 @@ def test_every_scenario_has_a_word_for_the_user() -> None:
         ("60?seed=", "sim: seed must be a whole number 0 … 4294967295, got ''"),
         ("60?seed=٣", "sim: seed must be a whole number 0 … 4294967295, got '٣'"),
         ("60?seed=4294967296", "sim: seed must be a whole number 0 … 4294967295, got 4294967296"),
-        ("60?scenario=", "must be one of baseline, bicuculline, ttx, artifact, deadelectrode, storm, got ''"),
+        ("60?scenario=", "one of baseline, bicuculline, ttx, artifact, deadelectrode, storm, superburst, got ''"),
         ("60?scenario=TTX", "got 'TTX'"),
         ("60?onset=-1", "sim: onset must be 0 … 1e6 (s), in whole ms, got -1.0"),
         ("60?onset=nan", "got 'nan'"),
@@ -151,6 +154,20 @@ def test_every_scenario_has_a_word_for_the_user() -> None:
         ("60?noise=101", "got 101.0"),
         ("60?gaps=601", "sim: gaps must be 0 … 600 (per minute), got 601.0"),
         ("60?gaps=-1", "got -1.0"),
+        ("60?hum=-1", "sim: hum must be 0 … 5000 (µV), got -1.0"),
+        ("60?hum=5001", "got 5001.0"),
+        ("60?hum=", "sim: hum must be a number, got ''"),
+        ("60?hum_hz=55", "sim: hum_hz must be 50 or 60 (Hz), got 55.0"),
+        ("60?fields=5001", "sim: fields must be -5000 … 5000 (µV), got 5001.0"),
+        ("60?fields=-5001", "got -5001.0"),
+        ("60?doublets=1.01", "sim: doublets must be 0 … 1 (part of the spikes), got 1.01"),
+        ("60?doublets=-0.1", "got -0.1"),
+        ("60?storms=-1", "sim: storms must be a whole number 0 … 16384, got '-1'"),
+        ("60?storms=16385", "sim: storms must be 0 … 16384 (electrodes), got 16385"),
+        ("60?storm_s=4.01", "sim: storm_s must be 0.01 … 4 (s), got 4.01"),
+        ("60?storm_s=0", "got 0.0"),
+        ("60?artifact_ms=1001", "sim: artifact_ms must be 1 … 1000 (ms), got 1001.0"),
+        ("60?artifact_ms=0.5", "got 0.5"),
         ("60?live=yes", "sim: live must be 1 or 0, got 'yes'"),
         ("0", "sim: a layout must have 1 … 16384 electrodes, got 0"),
         ("16385", "got 16385"),

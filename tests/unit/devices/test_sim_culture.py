@@ -22,6 +22,8 @@ CULTURES = (
     "60?scenario=ttx&onset=3",
     "wells:6x4?scenario=artifact&onset=0.7&rate=30000",
     "400?pitch=17.5&seed=2",
+    "60?doublets=0.4&seed=3",
+    "wells:6x4?scenario=superburst",
 )
 END_MS = 6000
 
@@ -88,7 +90,9 @@ def test_truth_in_pieces_that_no_millisecond_ends_is_the_whole() -> None:
 TRUTH = {"asked": truth_of("256?pitch=17.5"), "whole": truth_of("256?pitch=17.5").spikes(0, 90000)}
 
 
-def test_spikes_are_in_order_and_a_neuron_rests_3_ms(grown: tuple[Culture, NDArray[np.void]]) -> None:
+def test_spikes_are_in_order_and_a_neuron_rests_at_least_2_ms(
+    grown: tuple[Culture, NDArray[np.void]],
+) -> None:
     asked, whole = grown
     assert (np.diff(whole["sample"]) >= 0).all()
     same = np.diff(whole["sample"]) == 0
@@ -96,7 +100,8 @@ def test_spikes_are_in_order_and_a_neuron_rests_3_ms(grown: tuple[Culture, NDArr
     shortest = min(
         np.diff(whole["sample"][whole["neuron"] == neuron]).min(initial=END_MS) for neuron in range(asked.neurons.n)
     )
-    assert 3e-3 * asked.simulation.rate <= shortest < 9e-3 * asked.simulation.rate
+    rest_s = 2e-3 if asked.simulation.doublets else 3e-3
+    assert rest_s * asked.simulation.rate <= shortest < 9e-3 * asked.simulation.rate
 
 
 def test_truth_rows_are_in_order_and_say_what_electrodes_see() -> None:
@@ -317,6 +322,70 @@ def test_a_stimulus_evokes_bursts_in_its_own_well_alone() -> None:
     after_ms, well = (rows["sample"] / 20 - 1000) % 2000, wells[rows["channel"]]
     evoked, late = ((after_ms >= a) & (after_ms < a + 100) for a in (8, 1500))
     assert [w for w in np.unique(wells) if evoked[well == w].sum() > 4 * late[well == w].sum()] == [stimulated]
+
+
+def test_doublets_add_second_spikes_2_to_5_ms_behind_their_part_of_the_spikes() -> None:
+    single, rows = true_spikes("60", 0, 60), true_spikes("60?doublets=0.3", 0, 60)
+    assert np.isin(single, rows).all(), "no other spike changes"
+    second = rows[~np.isin(rows, single)]
+    apart, heights, free, alone = [], [], [], 0
+    for unit in np.unique(second["unit"]):
+        mine, seconds = (each[each["unit"] == unit] for each in (single, second))
+        alone += int((np.diff(mine["sample"], append=10**9) > 200).sum())
+        before = np.searchsorted(mine["sample"], seconds["sample"]) - 1
+        apart.append(seconds["sample"] - mine["sample"][before])
+        heights.append(seconds["amplitude_uv"] / mine["amplitude_uv"][before])
+        free.append(np.append(mine["sample"], 10**9)[before + 1] - seconds["sample"])
+    assert len(second) / alone == pytest.approx(0.3, abs=0.03)
+    gaps, ratios = np.concatenate(apart), np.concatenate(heights)
+    assert (gaps.min(), gaps.max()) == (40, 100)
+    assert np.histogram(gaps, 4, (40, 101))[0].min() > len(gaps) / 6
+    assert 0.699 < ratios.min() < 0.71
+    assert 0.99 < ratios.max() < 1.001
+    assert min(after.min() for after in free) > 100
+
+
+def test_every_spike_that_its_neuron_leaves_alone_can_be_a_doublet() -> None:
+    single, rows = true_spikes("64", 0, 20), true_spikes("64?doublets=1", 0, 20)
+    lonely = 0
+    for unit in np.unique(single["unit"]):
+        at = single["sample"][single["unit"] == unit]
+        lonely += int((np.diff(at, append=10**9) > 200).sum())
+    assert len(rows) - len(single) in (lonely, lonely - 1, lonely - 2), "one at the very end may come too late"
+
+
+def test_superbursts_last_10_to_30_s_come_every_minute_and_recruit_nearly_all() -> None:
+    address = "64?scenario=superburst&onset=20"
+    rows = true_spikes(address, 0, 320)
+    rows = rows[rows["amplitude_uv"] >= 40]
+    counts = np.histogram(rows["sample"], 1280, (0, 320 * 20000))[0]  # 0.25 s
+    electrodes = len(np.unique(rows["channel"]))
+    busy = np.convolve(counts > electrodes, np.ones(8), "same") >= 6
+    edges = np.flatnonzero(np.diff(busy, prepend=False, append=False)).reshape(-1, 2) / 4
+    assert len(edges) == 5
+    assert 24.5 < edges[0, 0] < 31
+    np.testing.assert_allclose(np.diff(edges[:, 0]), 60, atol=1)
+    lengths = np.diff(edges, axis=1)
+    assert (lengths > 9).all()
+    assert (lengths < 31).all()
+    assert np.ptp(lengths) > 5
+    for start, end in edges:
+        inside = rows[(rows["sample"] >= start * 20000) & (rows["sample"] < end * 20000)]
+        assert len(np.unique(inside["channel"])) > 0.9 * electrodes
+        assert 10 < len(inside) / electrodes / (end - start) < 60
+    calm = true_spikes("64", 0, 20)
+    assert true_spikes(address, 0, 20).tobytes() == calm.tobytes()
+
+
+def test_wells_have_superbursts_of_their_own() -> None:
+    wells = np.array([c.well for c in opened("wells:6x36").info.channels])
+    rows = true_spikes("wells:6x36?scenario=superburst", 0, 60)
+    begins = []
+    for well in np.unique(wells):
+        counts = np.histogram(rows["sample"][wells[rows["channel"]] == well], 60, (0, 1_200_000))[0]
+        begins.append(int((np.convolve(counts > counts.max() / 4, np.ones(8), "valid") == 8).argmax()))
+    assert all(4 <= begin <= 11 for begin in begins)
+    assert len(set(begins)) > 2
 
 
 def test_neurons_differ_in_rate_and_size_and_every_spike_a_little() -> None:

@@ -38,6 +38,23 @@ GOLDEN = {
     "60?seconds=2&onset=0.5&scenario=storm": ("ac81affa0e236d669db45169117f3f66", "1dd8904f94be42ab002d53733855cc48"),
     "60?seconds=1&gaps=600": ("d5ba7bfdc49187dc945ec24de859115f", "db2136d44cec5d50be61689e5b817c93"),
     "60?seconds=0.5&noise=12": ("bffbeee7257bf87a08f03942d6d4cd9b", "370d7cd625658caa311ad1df65a8ea85"),
+    "60?seconds=2&hum=50&hum_hz=60": ("c8e101b9bd987701670bd5d7039f91f3", "1dd8904f94be42ab002d53733855cc48"),
+    "60?seconds=2&hum_hz=60": ("8d7cb439509e0e886507916980fbd5ce", "1dd8904f94be42ab002d53733855cc48"),
+    "60?seconds=2&fields=-300": ("45a866c8329f3adf8439bca8154870fb", "1dd8904f94be42ab002d53733855cc48"),
+    "wells:6x16?seconds=1.5&fields=200": ("a51b1b4d9bcf3258d292e3f110f4dd4b", "f2fc378b3d665e15059698088fdd329d"),
+    "60?seconds=2&doublets=0.3": ("8a2cbbb4d882a19616642a2cd262524b", "23b87535a5d1c92c853ed8500622863e"),
+    "60?seconds=8&onset=1&scenario=superburst": (
+        "5e097bfd757db2bb2f12ea92439deef9",
+        "877008e9d58c1600e4de34b8edee7672",
+    ),
+    "128?seconds=2&scenario=storm&storms=64&storm_s=0.5": (
+        "e1c96820e04f12dbefdc35a4268ba42a",
+        "720d4cccf447d01d428f5a6c3c7dc9c2",
+    ),
+    "60?seconds=2&onset=0.5&scenario=artifact&artifact_ms=200": (
+        "38411d51103b7c7571d0a3d3adb89566",
+        "edd660f95b7d70dd3a42d59f26db747f",
+    ),
     "64?seconds=1&rate=30000": ("8a811293cee036f3e4429078f0d50988", "2ed93b1519c8835a582fd493beb5e692"),
     "wells:24x16?seconds=0.5": ("ba853d14d24ea09f7d477430147f84d4", "f9990894b3df0f9506924175ed7c43f6"),
     "256?pitch=17.5&seconds=0.5": ("a3ba5af42fa4b94ef4fb495c1fcadc0d", "603f21c329b4327b39895f90d23364c9"),
@@ -116,9 +133,20 @@ def test_pulls_of_one_sample_give_the_same_samples(busy: tuple[NDArray[np.int16]
     assert holes == busy[1]
 
 
-@pytest.mark.parametrize("scenario", ["baseline", "artifact", "storm", "ttx", "bicuculline"])
-def test_a_cut_changes_no_scenario(scenario: str) -> None:
-    address = f"wells:6x4?scenario={scenario}&onset=1.75&seconds=3.5"
+@pytest.mark.parametrize(
+    "options",
+    [
+        "scenario=baseline",
+        "scenario=artifact&artifact_ms=300",
+        "scenario=storm&storms=5&storm_s=0.3",
+        "scenario=ttx",
+        "scenario=bicuculline",
+        "scenario=superburst",
+        "hum=50&hum_hz=60&fields=-300&doublets=0.5",
+    ],
+)
+def test_a_cut_changes_no_scenario_and_no_option(options: str) -> None:
+    address = f"wells:6x4?{options}&onset=1.75&seconds=3.5"
     assert pulled(address, [17, 230, 1])[0].tobytes() == pulled(address, [8192])[0].tobytes()
 
 
@@ -320,7 +348,7 @@ def test_one_electrode_in_ten_dies_or_opens_at_the_onset() -> None:
 
 def test_before_its_onset_a_scenario_is_the_baseline() -> None:
     baseline, _ = pulled("60?seconds=0.5")
-    for scenario in ("bicuculline", "ttx", "artifact", "deadelectrode", "storm"):
+    for scenario in ("bicuculline", "ttx", "artifact", "deadelectrode", "storm", "superburst"):
         samples, _ = pulled(f"60?seconds=0.5&onset=0.5&scenario={scenario}")
         assert samples.tobytes() == baseline.tobytes()
 
@@ -335,6 +363,102 @@ def test_storms_raise_the_noise_of_one_electrode_in_eight_in_their_windows_only(
         storm = i in (1, 5)
         assert ((second > 8) == (stormy & storm)).all()
         assert (second[~stormy] < 2).all()
+
+
+def test_as_many_electrodes_storm_as_asked_for_and_as_long() -> None:
+    address = "128?scenario=storm&onset=0.5&seconds=7&rate=2000&noise=10"
+    uv, _ = microvolts(f"{address}&storms=64&storm_s=0.5")
+    noise = rms(whitened(uv[:2000]))
+    halves = [rms(whitened(uv[a : a + 1000])) / noise for a in range(1000, 13001, 1000)]  # from 0.5 s on
+    stormy = halves[2] > 4
+    assert stormy.sum() == 64
+    for i, half in enumerate(halves):
+        assert ((half > 4) == (stormy & (i in (2, 10)))).all()
+    few = microvolts(f"{address}&storms=8&storm_s=0.5")[0]
+    assert (few != microvolts(address.replace("storm", "baseline"))[0]).any(axis=0).sum() == 8
+
+
+def test_who_does_not_storm_records_what_it_would_without_storms() -> None:
+    calm, stormy = (pulled(f"128?seconds=3&{options}")[0] for options in ("", "scenario=storm&storms=64&storm_s=2"))
+    same = (calm == stormy).all(axis=0)
+    assert same.sum() == 64
+    assert true_spikes("128?scenario=storm&storms=64", 0, 5).tobytes() == true_spikes("128", 0, 5).tobytes()
+
+
+def test_more_storms_than_electrodes_are_all() -> None:
+    calm, stormy = (pulled(f"6?seconds=2&{options}")[0] for options in ("", "scenario=storm&storms=64"))
+    assert (calm != stormy).any(axis=0).all()
+
+
+@pytest.mark.parametrize("hz", [50, 60])
+def test_hum_is_a_pure_tone_as_high_as_asked_for_on_every_channel(hz: int) -> None:
+    uv = settled(f"60?scenario=ttx&seconds=8&hum=50&hum_hz={hz}")
+    np.testing.assert_allclose(tone(uv, hz), 50, rtol=0.03)
+    for other in (2 * hz, 3 * hz, 110 - hz):
+        assert tone(uv, other).max() < 1.5
+
+
+def test_without_hum_there_is_none() -> None:
+    assert tone(settled("60?scenario=ttx&seconds=8&hum=0"), 50).max() < 1
+
+
+def test_hum_and_fields_are_added_and_change_nothing_else() -> None:
+    still, humming = (microvolts(f"60?seconds=2&{options}")[0] for options in ("hum=0", "hum=50&fields=-300"))
+    fields = microvolts("60?seconds=2&hum=0&fields=-300")[0]
+    sine = 50 * np.sin(2 * np.pi * 50 * np.arange(2 * RATE) / RATE)
+    np.testing.assert_allclose(humming - fields, np.repeat(sine[:, None], 60, axis=1), atol=0.4)
+    assert true_spikes("60?hum=50&fields=-300", 0, 5).tobytes() == true_spikes("60", 0, 5).tobytes()
+    assert np.abs(still - fields)[: round(0.3 * RATE)].max() == 0
+
+
+def test_field_deflections_come_once_a_second_to_all_electrodes_of_a_well_together() -> None:
+    calm, info = microvolts("wells:6x16?seconds=5")
+    added = microvolts("wells:6x16?seconds=5&fields=-300")[0] - calm
+    wells = np.array([c.well for c in info.channels])
+    begins = []
+    for well in np.unique(wells):
+        mine = added[:, wells == well]
+        assert np.ptp(mine, axis=1).max() < 0.4
+        below = mine.mean(axis=1)
+        peaks = [a + int(below[a : a + RATE].argmin()) for a in range(0, 5 * RATE, RATE)]
+        np.testing.assert_allclose(below[peaks], -300, atol=0.3)
+        seconds = np.array(peaks) / RATE
+        assert ((seconds % 1 > 0.315) & (seconds % 1 < 0.725)).all()
+        start = int((below < -1).argmax()) // 20 * 20
+        assert abs(peaks[0] - start - 0.02 * RATE) < 20
+        t = np.arange(1, 2000) / (0.02 * RATE)
+        np.testing.assert_allclose(below[start + 1 : start + 2000], -300 * t * np.exp(1 - t), atol=2)
+        begins.append(peaks)
+    assert len({tuple(peaks) for peaks in begins}) == 6
+    up = microvolts("wells:6x16?seconds=1&fields=300")[0] - calm[:RATE]
+    np.testing.assert_allclose(up, -added[:RATE], atol=0.4)
+
+
+def test_the_reference_has_no_field_deflections_and_broken_electrodes_have_none() -> None:
+    options = "seconds=2&scenario=deadelectrode"
+    calm, deflected = (microvolts(f"60?{options}{more}")[0] for more in ("", "&fields=-300"))
+    untouched = np.flatnonzero((calm == deflected).all(axis=0))
+    reference = next(c.position for c in opened("60").info.channels if c.kind == "reference")
+    assert reference in untouched
+    assert len(untouched) == 1 + 6
+
+
+@pytest.mark.parametrize("ms", [20, 200])
+def test_an_artifact_lasts_as_long_as_asked_for_and_falls_to_1_e_in_a_tenth_of_it(ms: int) -> None:
+    calm = pulled("60?seconds=1.5&scenario=artifact&onset=1")[0].astype(int)
+    hit = pulled(f"60?seconds=1.5&scenario=artifact&artifact_ms={ms}")[0].astype(int)
+    added, first = hit - calm, RATE
+    assert not added[:first].any()
+    assert added[first : first + 4].min() > 5000, "a step of more than 1 mV in one sample on every channel"
+    assert (added[first + 4] - added[first + 3]).max() < -10000
+    assert np.abs(added[first : first + 8]).max() > RAIL - 2000, "at the rails beside the stimulated electrode"
+    tail, length = added[first + 8 : first + 8 + ms * 20], ms * 20
+    far = int(np.abs(tail[0]).argmin())
+    ratio = tail[length // 10 : length // 10 + 10, far].mean() / tail[:10, far].mean()
+    assert ratio == pytest.approx(math.exp(-1), abs=0.05)
+    near = int(np.abs(tail[40:60].mean(axis=0)).argmax())
+    saturated = (hit[first + 8 :, near] == RAIL).sum() / length
+    assert saturated == pytest.approx(math.log(18000 / 6390) / 10, abs=0.02)
 
 
 def test_tetrodotoxin_ends_all_spikes_and_fields() -> None:

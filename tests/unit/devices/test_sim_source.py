@@ -6,14 +6,16 @@ import threading
 
 import numpy as np
 import pytest
+from rtspikes_devices.sim.address import parse_address
 from rtspikes_devices.sim.source import SimSource
+from rtspikes_devices.sim.stimulus_line import StimulusLine
 
-from rtspikes.protocols import Hole, Pull, Source, Truth
+from rtspikes.protocols import Hole, Mark, Pull, Source, Truth
 from rtspikes.sources.pace import LARGEST_COPY, LONGEST_WAIT_S
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import Samples
 from tests.clocks import BEGUN_S, BlockingClock, HandClock
-from tests.unit.devices.simulations import opened, pulled, truth_of
+from tests.unit.devices.simulations import marked, opened, pulled, truth_of
 
 RATE = 20000
 ROOM = 2 * LARGEST_COPY
@@ -178,6 +180,56 @@ def test_holes_change_no_truth() -> None:
 def test_holes_depend_on_the_seed_alone() -> None:
     assert pulled("2?gaps=60&seconds=5", [999])[1] == pulled("3x2?gaps=60&seconds=5&scenario=ttx")[1]
     assert pulled("2?gaps=60&seconds=5")[1] != pulled("2?gaps=60&seconds=5&seed=2")[1]
+
+
+STIMULI = [
+    (40000, 1, 1), (40008, 1, 0), (80000, 1, 1), (80008, 1, 0), (120000, 1, 1), (120008, 1, 0)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [[4096], [1, 40000, 3, 5, 4], [40008], [20000], [17, 12001]])
+def test_a_stimulus_is_a_mark_at_its_first_sample_and_another_behind_its_last(sizes: list[int]) -> None:
+    assert marked("2?scenario=artifact&onset=1&seconds=6.5", sizes) == STIMULI
+
+
+def test_marks_of_single_samples_are_the_same() -> None:
+    assert marked("2?scenario=artifact&seconds=1.1&rate=1000", [1]) == [(1000, 1, 1), (1001, 1, 0)]
+
+
+def test_a_stimulus_begins_with_the_artifact() -> None:
+    samples, _ = pulled("6?scenario=artifact&seconds=1.5&rate=30000&noise=0")
+    marks = marked("6?scenario=artifact&seconds=1.5&rate=30000")
+    assert marks == [(30000, 1, 1), (30012, 1, 0)]
+    steps = np.abs(np.diff(samples.astype(int), axis=0)).max(axis=1)
+    assert steps.argmax() + 1 == 30006, "from one phase to the other"
+    assert np.flatnonzero(steps > 5000)[0] + 1 == 30000
+
+
+def test_the_line_of_the_stimuli_has_a_name_where_there_are_any() -> None:
+    assert opened("6?scenario=artifact").info.facts["lines"] == ["stimulus"]
+    assert opened("6").info.facts["lines"] == []
+    assert marked("6?seconds=4") == []
+
+
+def test_a_mark_whose_sample_was_lost_is_at_the_first_one_behind_the_hole() -> None:
+    line = StimulusLine(parse_address("2?scenario=artifact"))
+    assert line.changes(0, 20000) == ()
+    assert line.changes(20004, 100) == (Mark(0, 1, 1), Mark(4, 1, 0)), "its begin was lost"
+    assert line.changes(60000, 2) == (Mark(0, 1, 1),)
+    assert line.changes(60100, 50) == (Mark(0, 1, 0),), "its end was lost"
+    assert line.changes(100_008, 50) == (), "all of it was lost"
+    assert line.changes(140_000, 40_001) == (Mark(0, 1, 1), Mark(8, 1, 0), Mark(40_000, 1, 1))
+
+
+@pytest.mark.parametrize("onset_ms", range(1, 60, 6))
+def test_marks_keep_to_what_was_received(onset_ms: int) -> None:
+    address = f"2?scenario=artifact&gaps=600&seconds=3.2&onset={onset_ms / 1000}"
+    _, holes = pulled(address)
+    position = np.delete(np.arange(3.2 * RATE), np.concatenate([np.arange(e - n, e) for e, n in holes.items()]))
+    since = position - RATE - onset_ms * 20
+    value = (since >= 0) & (since % (2 * RATE) < 8)
+    changed = np.flatnonzero(np.diff(value, prepend=False))
+    assert marked(address, [777]) == [(position[k], 1, value[k]) for k in changed]
 
 
 def test_cancel_ends_a_waiting_pull() -> None:

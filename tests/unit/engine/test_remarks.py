@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtspikes.engine.remarks import MOST_PER_S, MOST_WAITING, Bursts, RemarkQueue
+from rtspikes.engine.remarks import MOST_PER_S, MOST_WAITING, Bursts
+from rtspikes.engine.waiting import Waiting
 from rtspikes.protocols import Remark
 from tests.clocks import HandClock
 
@@ -26,7 +27,7 @@ class Told:
 
 
 def test_remarks_come_out_in_order_up_to_a_sample() -> None:
-    queue = RemarkQueue()
+    queue = Waiting[Remark](MOST_WAITING)
     remarks = [Remark(0, "a", str(i)) for i in range(4)]
     for sample, remark in zip((3, 3, 7, 9), remarks, strict=True):
         queue.put(sample, remark)
@@ -37,7 +38,7 @@ def test_remarks_come_out_in_order_up_to_a_sample() -> None:
 
 
 def test_what_finds_no_room_is_counted() -> None:
-    queue = RemarkQueue()
+    queue = Waiting[Remark](MOST_WAITING)
     for i in range(MOST_WAITING + 5):
         queue.put(i, Remark(0, "a", ""))
     assert queue.dropped == 5

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtspikes.subscribers.log.writer import LogWriter
-from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE
+from rtspikes.types import GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.codec import LEVELS_DTYPE
 
@@ -23,6 +23,9 @@ INFO: dict[str, Any] = {
     "snippet_samples": [1, 2],
     "channels": {"label": ["E1", "E2", "µ3"]},
     "session_keys": {"culture": "A12"},
+    "reject_reasons": {"1": "cut", "2": "rebound"},
+    "unobserved_reasons": {"1": "blanked", "2": "storm"},
+    "spike_flags": {"1": "coincident"},
 }
 
 
@@ -37,7 +40,7 @@ class HandClock:
 
 
 def spikes(first: int, n: int, **about: Any) -> Batch:
-    """Return `n` spikes, their triggers from sample `first` on, with waveforms that say which spike they belong to."""
+    """Return `n` spikes, their triggers from sample `first` on; waveforms and flags say which spike they belong to."""
     rows = np.zeros(n, SPIKE_DTYPE)
     rows["id"] = rows["crossing"] = first + np.arange(n)
     rows["sample"] = rows["crossing"] + 1
@@ -47,12 +50,18 @@ def spikes(first: int, n: int, **about: Any) -> Batch:
     rows["amplitude_uv"] = -50 - np.arange(n) / 7
     rows["threshold_uv"] = -30.1
     waveforms = rows["id"][:, None].astype(np.float32) + np.float32([0, 0.1, np.nan])
-    return Batch("spikes", "s1", first, first + n, spikes=rows, waveforms=waveforms, **about)
+    flags = (rows["id"] % 2).astype(np.uint8)
+    return Batch("spikes", "s1", first, first + n, **{"spikes": rows, "waveforms": waveforms, "flags": flags} | about)
 
 
 def rejected(sample: int) -> Batch:
     rows = np.array([(7, sample, 0.5, 1, 1, -30)], REJECTED_DTYPE)
     return Batch("rejected", "s1", 0, 0, rejected=rows)
+
+
+def unobserved(*rows: tuple[int, int, int, int]) -> Batch:
+    """Return intervals: (sample, stop, channel, reason)."""
+    return Batch("unobserved", "s1", 0, 0, unobserved=np.array(list(rows), UNOBSERVED_DTYPE))
 
 
 def gap(sample: int, lost: int, cause: int = 2, uncertain: int = 0) -> Batch:
@@ -81,10 +90,11 @@ def control(sample: int, **change: Any) -> Batch:
 
 
 def flushed(path: Path, clock: HandClock, flushes: int = 3) -> LogWriter:
-    """Return a writer that is still open, with ten spikes, a gap, a notice and a mark in each of its flushes."""
+    """Return a writer that is still open; in each of its flushes ten spikes, and one of each of all else."""
     writer = LogWriter(path, INFO, clock)
     for i in range(flushes):
         for batch in (spikes(10 * i, 10), gap(10 * i, i), notice(cause="test", i=i), marks(10 * i, f"µ\n{i}")):
             writer.add(batch)
+        writer.add(unobserved((10 * i, 10 * i + 1, 0, 1)))
         writer.flush()
     return writer

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtspikes.subscribers.log.export import export_session
+from rtspikes.subscribers.log.export import CHANNEL_COLUMNS, export_session
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.writer import LogWriter
-from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE
-from tests.unit.subscribers.batches import INFO, HandClock, control, flushed, marks
+from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
+from tests.unit.subscribers.batches import INFO, HandClock, control, flushed, marks, spikes, unobserved
 
 
 @pytest.fixture
@@ -40,6 +40,12 @@ def test_npz_holds_what_the_session_holds(session: Session, tmp_path: Path) -> N
         assert arrays["change_sample"].tolist() == [12]
         assert [json.loads(change) for change in arrays["change"]] == [{"change": "mute", "select": "µ3"}]
         np.testing.assert_array_equal(arrays["observed_s"], session.observed_s)
+        np.testing.assert_array_equal(arrays["active"], session.active)
+        assert (arrays["flags"].dtype, arrays["flags"].tolist()) == (np.uint8, [0, 1] * 15)
+        assert arrays["neighbours"].shape == (30, 0)
+        for name in UNOBSERVED_DTYPE.names or ():
+            np.testing.assert_array_equal(arrays[f"unobserved_{name}"], session.unobserved[name])
+        assert len(arrays["unobserved_stop"]) == 3
         assert json.loads(str(arrays["info"])) == session.info
 
 
@@ -71,11 +77,49 @@ def test_csv_reads_back_as_the_same_numbers_with_labels(session: Session, tmp_pa
     with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names = list(SPIKE_DTYPE.names or ())
-    assert list(rows[0]) == [*names[: names.index("channel") + 1], "label", *names[names.index("channel") + 1 :]]
+    assert list(rows[0]) == [
+        *names[: names.index("channel") + 1], "label", *names[names.index("channel") + 1 :], "flags"
+    ]  # fmt: skip
     back = np.array([tuple(row[name] for name in names) for row in rows], [(name, "U40") for name in names])
     for name in names:
         np.testing.assert_array_equal(back[name].astype(SPIKE_DTYPE[name]), session.spikes[name])
     assert [row["label"] for row in rows[:4]] == ["E1", "E2", "µ3", "E1"]
+    assert [row["flags"] for row in rows] == ["0", "1"] * 15
+
+
+def test_npz_holds_the_neighbours(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "a.rtspikes", INFO | {"neighbour_count": 2}, HandClock())
+    near = np.array([[1.5, np.nan], [-3, 4]], np.float32)
+    writer.add(spikes(0, 2, neighbours=near))
+    writer.close("end")
+    export_session(read_session(tmp_path / "a.rtspikes"), "npz", tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["neighbours"], near)
+
+
+def test_beside_a_csv_of_spikes_is_one_of_channels_with_all_that_a_rate_needs(tmp_path: Path) -> None:
+    channels = {
+        "label": ["E1", "µ,2", "ref"], "kind": ["electrode", "electrode", "reference"], "well": ["A1", None, None]
+    }  # fmt: skip
+    info = INFO | {"channels": channels, "enabled": [True, True, False]}
+    writer = LogWriter(tmp_path / "a.rtspikes", info, HandClock())
+    rows = spikes(0, 7).spikes
+    rows["channel"] = [0] * 5 + [1, 2]
+    writer.add(spikes(0, 7, spikes=rows))
+    writer.add(unobserved((30_000, 35_000, 0, 1), (0, 100, 1, 2)))
+    writer.add(spikes(60_000, 0))
+    writer.close("end")
+    log = read_session(tmp_path / "a.rtspikes")
+    assert export_session(log, "csv", tmp_path / "b.csv") == [tmp_path / "b.csv", tmp_path / "b-channels.csv"]
+    with open(tmp_path / "b-channels.csv", encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert tuple(header) == CHANNEL_COLUMNS
+    assert lines == [
+        ["0", "E1", "electrode", "A1", "5", "55.0", str(5 / 55), "1"],
+        ["1", "µ,2", "electrode", "", "1", "59.9", str(1 / 59.9), "0"],
+        ["2", "ref", "reference", "", "1", "0.0", "", "0"],
+    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.rtspikes", "b-channels.csv", "b.csv"]
 
 
 def test_an_export_that_fails_leaves_nothing_behind(session: Session, tmp_path: Path) -> None:
@@ -89,3 +133,4 @@ def test_an_export_that_fails_leaves_nothing_behind(session: Session, tmp_path: 
         export_session(broken, "csv", tmp_path / "kept.csv")
     assert (tmp_path / "kept.csv").read_text() == "old"
     assert [p.name for p in tmp_path.glob("*.part")] == []
+    assert not (tmp_path / "kept-channels.csv").exists()

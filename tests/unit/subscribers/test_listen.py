@@ -11,7 +11,7 @@ import pytest
 from rtspikes.subscribers.listen import lines
 from rtspikes.types import CROSSING_DTYPE, MARK_DTYPE, SPIKE_DTYPE
 from rtspikes.wire.batch import Batch
-from tests.unit.subscribers.batches import INFO, gap, notice, rejected, spikes, thresholds
+from tests.unit.subscribers.batches import INFO, gap, notice, rejected, spikes, thresholds, unobserved
 
 
 def told(batch: Batch, as_json: bool) -> list[Any]:
@@ -20,10 +20,39 @@ def told(batch: Batch, as_json: bool) -> list[Any]:
 
 
 def test_a_spike_is_a_line_with_its_time_label_and_height() -> None:
-    assert [line.split() for line in told(spikes(1499, 2), False)] == [
+    batch = spikes(1499, 2, flags=np.zeros(2, np.uint8))
+    assert [line.split() for line in told(batch, False)] == [
         ["1.5000", "s", "E1", "-50.0", "µV", "(threshold", "-30.1", "µV)"],
         ["1.5010", "s", "E2", "-50.1", "µV", "(threshold", "-30.1", "µV)"],
     ]
+
+
+def test_a_flag_stands_behind_its_spike() -> None:
+    batch = spikes(0, 3, flags=np.array([0, 1, 6], np.uint8))
+    assert [line.partition("µV)")[2].split() for line in told(batch, False)] == [[], ["coincident"], ["2", "4"]]
+
+
+def test_json_lines_have_the_neighbours_where_there_are_any() -> None:
+    near = np.array([[1.5, np.nan], [-3, 4]], np.float32)
+    assert [event["neighbours"] for event in told(spikes(0, 2, neighbours=near), True)] == [[1.5, None], [-3, 4]]
+
+
+def test_what_was_rejected_or_not_observed_is_a_line_with_the_reason() -> None:
+    assert told(rejected(1500), False)[0].split() == [
+        "1.5000", "s", "E2", "rejected:", "cut", "(threshold", "-30.0", "µV)"
+    ]  # fmt: skip
+    assert [line.split() for line in told(unobserved((1500, 1750, 2, 2), (0, 5, 0, 9)), False)] == [
+        ["1.5000", "s", "µ3", "not", "observed", "for", "0.2500", "s:", "storm"],
+        ["0.0000", "s", "E1", "not", "observed", "for", "0.0050", "s:", "9"],
+    ]
+
+
+def test_a_status_has_its_column_as_a_list_and_not_among_the_text() -> None:
+    column = np.array([1.5, 0, 2], "<f4").tobytes()
+    batch = Batch("status", "s1", 0, 0, fields={"v": 1, "session": "s1", "to_sample": 7, "observed": column})
+    (event,) = told(batch, True)
+    assert event["observed"] == [1.5, 0, 2]
+    assert told(batch, False) == ["status  to_sample=7"]
 
 
 def test_a_crossing_is_a_line_with_its_time_and_label() -> None:
@@ -77,8 +106,9 @@ def test_a_text_cannot_steer_the_terminal(text: str) -> None:
 
 def test_json_lines_hold_every_field_and_the_label() -> None:
     batch = spikes(0, 3)
-    for event, row in zip(told(batch, True), batch.spikes, strict=True):
+    for event, row, flags in zip(told(batch, True), batch.spikes, batch.flags, strict=True):
         assert event.pop("kind") == "spikes"
+        assert event.pop("flags") == flags
         assert event.pop("label") == INFO["channels"]["label"][row["channel"]]
         assert event == {name: row[name].item() for name in SPIKE_DTYPE.names or ()}
 
@@ -88,17 +118,18 @@ def test_json_lines_hold_every_field_and_the_label() -> None:
     [
         (gap(5, 9), {"kind": "gaps", "sample": 5, "lost": 9, "time": 0.5, "cause": 2}),
         (rejected(3), {"kind": "rejected", "id": 7, "crossing": 3, "label": "E2", "reason": 1}),
+        (unobserved((3, 9, 1, 2)), {"kind": "unobserved", "sample": 3, "stop": 9, "label": "E2", "reason": 2}),
         (thresholds(6), {"kind": "thresholds", "sample": 6, "sigma_uv": [6, 7], "positive_uv": [None, None]}),
         (notice(cause="x", count=float("nan"), blob=b"\x01"), {"kind": "notices", "count": None, "blob": "01"}),
     ],
-    ids=["gaps", "rejected", "thresholds", "notices"],
+    ids=["gaps", "rejected", "unobserved", "thresholds", "notices"],
 )
 def test_json_lines_of_other_kinds_are_strict_json(batch: Batch, want: dict[str, Any]) -> None:
     (got,) = told(batch, True)
     assert {key: got[key] for key in want} == want
 
 
-@pytest.mark.parametrize("batch", [gap(5, 9), rejected(3), thresholds(6), notice(cause="x")], ids=lambda b: b.kind)
+@pytest.mark.parametrize("batch", [gap(5, 9), thresholds(6), notice(cause="x")], ids=lambda b: b.kind)
 def test_other_kinds_are_one_line_of_text_that_begins_with_the_kind(batch: Batch) -> None:
     (line,) = told(batch, False)
     assert line.startswith(f"{batch.kind}  ")

@@ -17,7 +17,7 @@ from rtspikes.subscribers.log import writer as writer_module
 from rtspikes.subscribers.log.layout import FILES, JOURNAL_DTYPE
 from rtspikes.subscribers.log.reader import Session, read_session
 from rtspikes.subscribers.log.writer import FLUSH_BYTES, FLUSH_S, LogWriter, session_path
-from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE
+from rtspikes.types import MARK_DTYPE, SPIKE_DTYPE, THRESHOLD_DTYPE, UNOBSERVED_DTYPE
 from rtspikes.wire.batch import Batch, Missed
 from tests.unit.subscribers.batches import (
     INFO,
@@ -30,11 +30,21 @@ from tests.unit.subscribers.batches import (
     rejected,
     spikes,
     thresholds,
+    unobserved,
 )
 
 JOURNAL_ROW = JOURNAL_DTYPE.itemsize
 
-KEPT = ("spikes.bin", "waveforms.bin", "gaps.bin", "notices.jsonl", "marks.bin", "marks.txt")
+KEPT = (
+    "spikes.bin",
+    "waveforms.bin",
+    "flags.bin",
+    "gaps.bin",
+    "notices.jsonl",
+    "marks.bin",
+    "marks.txt",
+    "unobserved.bin",
+)
 """Files that `flushed` writes something into."""
 
 
@@ -53,6 +63,8 @@ def check_whole_flushes(log: Session, flushes: int) -> None:
     assert log.to_sample == 10 * flushes
     assert log.spikes["id"].tolist() == list(range(10 * flushes))
     np.testing.assert_array_equal(log.waveforms[:, 0], log.spikes["id"])
+    np.testing.assert_array_equal(log.flags, log.spikes["id"] % 2)
+    assert log.unobserved["sample"].tolist() == [10 * i for i in range(flushes)]
     assert log.gaps["lost"].tolist() == list(range(flushes))
     assert [n["i"] for n in log.notices] == list(range(flushes))
     assert log.marks["sample"].tolist() == [10 * i for i in range(flushes)]
@@ -72,7 +84,7 @@ def test_everything_that_was_added_is_read_back(path: Path, clock: HandClock) ->
         writer.add(batch)
     writer.add(thresholds(6, first_channel=1))
     said = ("10 µM bicuculline", "", '"\r\n\u2028\x00', "x" * 1000)
-    for batch in (marks(2, *said[:3]), marks(7, said[3])):
+    for batch in (marks(2, *said[:3]), marks(7, said[3]), unobserved((1, 4, 2, 1)), unobserved((2, 3, 2, 2))):
         writer.add(batch)
     writer.close("end", {"reason": "done", "counts": {"spikes": 8}, "to_sample": 8, "last_seq": {}})
     log = read_session(path)
@@ -80,6 +92,11 @@ def test_everything_that_was_added_is_read_back(path: Path, clock: HandClock) ->
     assert log.spikes.tobytes() == first.spikes.tobytes() + second.spikes.tobytes()
     assert log.waveforms.tobytes() == first.waveforms.tobytes() + second.waveforms.tobytes()
     assert log.waveforms.shape == (8, 3)
+    assert (log.flags.dtype, log.flags.tolist()) == (np.uint8, [0, 1, 0, 1, 0, 1, 0, 1])
+    assert log.neighbours.shape == (8, 0)
+    assert log.unobserved.tolist() == [(1, 4, 2, 1), (2, 3, 2, 2)]
+    assert log.rejections == {"cut": 1}
+    assert log.counts.tolist() == [3, 3, 2]
     assert log.rejected.tobytes() == rejected(3).rejected.tobytes()
     assert log.gaps.tobytes() == gap(5, 9).gaps.tobytes()
     assert log.thresholds.dtype == THRESHOLD_DTYPE
@@ -98,6 +115,8 @@ def test_the_files_are_plain_records(path: Path, clock: HandClock) -> None:
     flushed(path, clock).close("end")
     assert np.fromfile(path / "spikes.bin", SPIKE_DTYPE)["id"].tolist() == list(range(30))
     assert np.fromfile(path / "waveforms.bin", "<f4").reshape(-1, 3)[:, 0].tolist() == list(range(30))
+    assert np.fromfile(path / "flags.bin", "u1").tolist() == [0, 1] * 15
+    assert np.fromfile(path / "unobserved.bin", UNOBSERVED_DTYPE)["stop"].tolist() == [1, 11, 21]
 
 
 def test_a_log_of_nothing_is_readable(path: Path, clock: HandClock) -> None:
@@ -227,7 +246,7 @@ def test_journals_that_do_not_join_are_refused(path: Path, clock: HandClock) -> 
         (b"[]", r"session\.json is damaged"),
         (b'{"format": 1}', r"session\.json is damaged: it lacks 'info'"),
         (b'{"format": 1, "info": {"snippet_samples": "x"}}', r"session\.json is damaged"),
-        (b'{"format": 99, "info": {"snippet_samples": [1, 2]}}', "log format must be 1 … 2, got 99"),
+        (b'{"format": 99, "info": {"snippet_samples": [1, 2]}}', "log format must be 1 … 3, got 99"),
     ],
 )
 def test_a_damaged_session_file_is_refused(path: Path, content: bytes | None, message: str) -> None:
@@ -311,6 +330,7 @@ def test_a_full_disk_is_told_and_earlier_flushes_stay_readable(
     writer.add(gap(20, 2))
     writer.add(notice(cause="test", i=2))
     writer.add(marks(20, "µ\n2"))
+    writer.add(unobserved((20, 21, 0, 1)))
     with pytest.raises(DataError, match=r"cannot write the log .*no space left.*complete up to sample 20;"):
         writer.flush()
     writer.close("stopped")
@@ -370,6 +390,61 @@ def test_a_log_from_before_there_were_marks_is_read(path: Path, clock: HandClock
     assert log.changes == []
 
 
+def as_format_2(path: Path) -> None:
+    """Make of a log what a writer of format 2 would have left."""
+    data = (path / "journal.bin").read_bytes()
+    rows = np.frombuffer(data, JOURNAL_DTYPE)
+    (path / "journal.bin").write_bytes(rows[rows["file"] < FILES.index("flags.bin")].tobytes())
+    for name in FILES[FILES.index("flags.bin") :]:
+        (path / name).unlink()
+    facts = json.loads((path / "session.json").read_bytes())
+    (path / "session.json").write_text(json.dumps(facts | {"format": 2}))
+
+
+def test_a_log_from_before_there_were_flags_has_none(path: Path, clock: HandClock) -> None:
+    flushed(path, clock).close("end")
+    as_format_2(path)
+    log = read_session(path)
+    assert (log.to_sample, log.torn_bytes, len(log.spikes)) == (30, 0, 30)
+    assert (log.flags.tolist(), log.neighbours.shape, len(log.unobserved)) == ([0] * 30, (30, 0), 0)
+
+
+def test_neighbours_are_a_row_per_spike(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO | {"neighbour_count": 2}, clock)
+    near = np.arange(16, dtype=np.float32).reshape(8, 2)
+    near[3, 1] = np.nan
+    writer.add(spikes(0, 5, neighbours=near[:5]))
+    writer.add(spikes(5, 3, neighbours=near[5:]))
+    writer.close("end")
+    np.testing.assert_array_equal(read_session(path).neighbours, near)
+    assert np.fromfile(path / "neighbours.bin", "<f4").tobytes() == near.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"flags": np.zeros(4, np.uint8)}, r"flags\.bin has 4 values, but spikes\.bin asks for 5"),
+        ({"neighbours": np.zeros((5, 1), np.float32)}, r"neighbours\.bin has 5 values, but spikes\.bin asks for 0"),
+    ],
+)
+def test_what_does_not_pair_with_spikes_is_refused(
+    path: Path, clock: HandClock, about: dict[str, Any], message: str
+) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(spikes(0, 5, **about))
+    writer.close("end")
+    with pytest.raises(DataError, match=message):
+        read_session(path)
+
+
+def test_channels_that_are_not_there_are_damage(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO, clock)
+    writer.add(unobserved((0, 5, 3, 1)))
+    writer.close("end")
+    with pytest.raises(DataError, match=r"unobserved\.bin is of channels that session\.json does not know"):
+        read_session(path)
+
+
 def test_marks_and_texts_that_do_not_pair_are_refused(path: Path, clock: HandClock) -> None:
     writer = LogWriter(path, INFO, clock)
     writer.add(Batch("marks", "s1", 0, 0, marks=marks(5, "a", "b").marks, texts=("a",)))
@@ -384,6 +459,8 @@ def test_marks_and_texts_that_do_not_pair_are_refused(path: Path, clock: HandClo
         ("rate_hz", 0),
         ("rate_hz", "fast"),
         ("settling_samples", -1),
+        ("neighbour_count", -1),
+        ("neighbour_count", "many"),
         ("enabled", []),
         ("enabled", "abc"),
         ("enabled", [1, 1, 1]),

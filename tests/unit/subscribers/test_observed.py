@@ -6,19 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtspikes.errors import DataError
 from rtspikes.subscribers.log.observed import Muting, joined, observed_samples
 from rtspikes.subscribers.log.reader import read_session
 from rtspikes.subscribers.log.writer import LogWriter
+from rtspikes.types import UNOBSERVED_DTYPE
 from rtspikes.wire.batch import Batch, Missed
-from tests.unit.subscribers.batches import INFO, HandClock, control, gap, spikes
+from tests.unit.subscribers.batches import INFO, HandClock, control, gap, spikes, unobserved
 
 CHANNELS = 3
 SAMPLES = st.integers(-20, 150)
 STRETCHES = st.lists(st.tuples(SAMPLES, st.integers(-5, 60)).map(lambda x: (x[0], x[0] + x[1])), max_size=8)
+UNOBSERVED = st.lists(
+    st.tuples(SAMPLES, st.integers(-5, 60), st.integers(0, CHANNELS - 1), st.integers(1, 2)).map(
+        lambda x: (x[0], x[0] + x[1], *x[2:])
+    ),
+    max_size=10,
+)
 MUTINGS = st.lists(
     st.tuples(SAMPLES, st.sets(st.integers(0, CHANNELS - 1)).map(sorted), st.booleans()), max_size=12
 ).map(lambda found: sorted(found, key=lambda m: m[0]))
@@ -34,9 +41,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.rtspikes"
 
 
-@given(st.integers(0, 40), st.integers(0, 90), STRETCHES, MUTINGS)
-def test_observed_samples_are_those_neither_unseen_nor_muted(
-    first: int, length: int, stretches: list[tuple[int, int]], mutings: list[Muting]
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 90), STRETCHES, MUTINGS, UNOBSERVED)
+def test_observed_samples_are_those_neither_unseen_nor_muted_nor_unobserved(
+    first: int,
+    length: int,
+    stretches: list[tuple[int, int]],
+    mutings: list[Muting],
+    intervals: list[tuple[int, int, int, int]],
 ) -> None:
     end = first + length
     seen = np.ones((CHANNELS, 250), bool)
@@ -46,8 +58,19 @@ def test_observed_samples_are_those_neither_unseen_nor_muted(
     heard = np.ones_like(seen)
     for sample, channels, mute in mutings:  # each holds until the next says otherwise
         heard[channels, max(sample, 0) :] = not mute
-    found = observed_samples(first, end, joined(stretches, first, end), CHANNELS, mutings)
+    for a, b, channel, _ in intervals:
+        seen[channel, max(a, 0) : max(b, 0)] = False
+    unobserved = np.array(intervals, UNOBSERVED_DTYPE)
+    found = observed_samples(first, end, joined(stretches, first, end), CHANNELS, mutings, unobserved)
+    assert found.dtype == np.int64
     assert found.tolist() == (seen & heard).sum(axis=1).tolist()
+
+
+def test_samples_of_a_year_are_counted_exactly() -> None:
+    year = 365 * 86_400 * 20_000
+    intervals = np.array([(i, year - 5 + i, 70_000, 1) for i in range(3)] + [(7, 2**62, 2, 2)], UNOBSERVED_DTYPE)
+    found = observed_samples(0, year, [(year - 4, year - 3)], 100_000, [(year - 1, [70_000], True)], intervals)
+    assert found[[0, 2, 70_000]].tolist() == [year - 1, 7, 2]
 
 
 @given(STRETCHES)
@@ -79,6 +102,24 @@ def test_a_log_counts_mutes_gaps_and_lost_messages_once_each(path: Path, clock: 
     assert log.unseen() == [(2000, 2400), (3300, 4000)]
     # E1: muted 1500 … 2500, 400 of them unseen anyway, and 700 more unseen. E2: seen until 1500.
     assert log.observed_s.tolist() == [(5000 - 1000 - 700) / 1000, 1.5, 0.0]
+
+
+def test_a_log_counts_blanked_time_and_storms_once_each_and_only_on_their_channel(path: Path, clock: HandClock) -> None:
+    writer = LogWriter(path, INFO | {"enabled": [True, True, False]}, clock)
+    for batch in (
+        spikes(0, 1000),
+        unobserved((100, 300, 0, 1), (200, 500, 0, 2), (200, 500, 2, 2)),
+        gap(1000, 300),  # and 100 to settle
+        control(1500, change="mute", select="E1"),
+        unobserved((1350, 1450, 1, 1), (1450, 1600, 0, 2), (1990, 2500, 1, 2)),
+        spikes(1300, 700),
+    ):
+        writer.add(batch)
+    writer.close("end")
+    log = read_session(path)
+    # E1: 1000 − 400, then 1400 … 1450. E2: 1000, then 1450 … 1990.
+    assert log.observed_s.tolist() == [0.65, 1.54, 0.0]
+    assert log.active.tolist() == [True, True, False]
 
 
 def test_a_mute_of_a_channel_that_is_not_there_is_damage(path: Path, clock: HandClock) -> None:

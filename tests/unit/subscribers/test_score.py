@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtspikes.errors import WireError
 from rtspikes.subscribers.score import Score, Scorer
-from rtspikes.types import GAP_DTYPE, SPIKE_DTYPE, TRUTH_DTYPE
+from rtspikes.types import GAP_DTYPE, SPIKE_DTYPE, TRUTH_DTYPE, UNOBSERVED_DTYPE
 from rtspikes.wire.batch import Batch, Missed
 
 TOLERANCE = 4  # samples: 1 ms at 4 kHz
@@ -52,6 +52,7 @@ class Scene:
     truth: Rows = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)  # (sample, lost)
+    unobserved: list[tuple[int, int, int]] = field(default_factory=list)  # (sample, stop, channel)
     end: int = END
 
 
@@ -92,6 +93,8 @@ def scored(scene: Scene, cuts: list[int] | None = None, **about: Any) -> Found:
 
     borders = [0, *sorted(cuts or []), scene.end]
     for a, b in zip(borders, borders[1:], strict=False):
+        intervals = [(*interval, 1) for interval in scene.unobserved if a <= interval[0] < b]
+        take(scorer.add(Batch("unobserved", "s", 0, 0, unobserved=np.array(intervals, UNOBSERVED_DTYPE))))
         told = [gap for gap in scene.gaps if a <= gap[0] < b]
         if told:
             take(scorer.add(Batch("gaps", "s", 0, 0, gaps=np.array([(*gap, 0.0, 1, 0) for gap in told], GAP_DTYPE))))
@@ -109,7 +112,8 @@ def reference(scene: Scene) -> Found:
         faint = []
         for s, uv in rows:
             in_gap = any(g - TOLERANCE <= s < g + lost + SETTLING + TOLERANCE for g, lost in scene.gaps)
-            if uv < VISIBLE_UV or in_gap or s >= scene.end - TOLERANCE:
+            away = any(a - TOLERANCE <= s < b + TOLERANCE and c == channel for a, b, c in scene.unobserved)
+            if uv < VISIBLE_UV or in_gap or away or s >= scene.end - TOLERANCE:
                 faint.append(s)
                 continue
             near = [e for e in free if abs(e - s) <= TOLERANCE]
@@ -147,7 +151,9 @@ def scenes(draw: st.DrawFn) -> Scene:
     for step, lost in draw(st.lists(st.tuples(st.integers(5, 60), st.integers(0, 20)), max_size=2)):
         gaps.append((at + step, lost))
         at += step + lost
-    return Scene(truth, events, [gap for gap in gaps if gap[0] < SHORT], SHORT)
+    intervals = st.tuples(st.integers(0, SHORT - 1), st.integers(0, 40), st.integers(0, 3))
+    unobserved = sorted((a, a + length, channel) for a, length, channel in draw(st.lists(intervals, max_size=4)))
+    return Scene(truth, events, [gap for gap in gaps if gap[0] < SHORT], unobserved, SHORT)
 
 
 SHORT = 120
@@ -272,6 +278,13 @@ def test_spikes_whose_messages_did_not_come_do_not_count() -> None:
     scorer.add(replace(late, missed=(Missed("spikes", 1, 1, 50, 150), Missed("status", 1, 7))))
     scorer.finish(200)
     assert scorer.score == Score(missed=4), "10, 30, 170 and 190 were seen not to be found"
+
+
+def test_what_an_electrode_could_not_report_does_not_count_on_that_one_alone() -> None:
+    truth = [(s, channel, 90.0) for s in (50, 100, 150) for channel in (0, 1)]
+    found = scored(Scene(truth, [event(100)], unobserved=[(60, 145, 0), (60, 70, 1)]))
+    assert found.score == Score(hits=1, missed=5), "what was found nevertheless is not false"
+    assert found.missed == [(50, 0), (50, 1), (100, 1), (150, 0), (150, 1)]
 
 
 def test_a_tail_that_did_not_come_does_not_count() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtspikes.types import SPIKE_DTYPE
-from rtspikes.wire.messages import event_messages
+from rtspikes.wire.messages import Beside, event_messages
 from rtspikes.wire.publish import Publisher
 from rtspikes.wire.settings import PublishSettings
 from rtspikes.wire.subscribe import Subscriber
@@ -56,8 +56,9 @@ def spikes(*samples: int) -> np.ndarray:
 
 
 def send_spikes(to: Publisher, from_sample: int, to_sample: int, *samples: int) -> None:
-    waveforms = np.zeros((len(samples), 3), np.float32)
-    for fields in event_messages(spikes(*samples), from_sample, to_sample, waveforms):
+    n = len(samples)
+    beside = Beside(np.zeros((n, 3), np.float32), np.zeros(n, np.uint8), np.zeros((n, 0), np.float32))
+    for fields in event_messages(spikes(*samples), from_sample, to_sample, beside):
         to.send("spikes", fields)
 
 

@@ -15,10 +15,19 @@ from hypothesis import strategies as st
 
 from rtspikes.detect.detector import ThresholdUpdate
 from rtspikes.errors import VersionError, WireError
-from rtspikes.types import CROSSING_DTYPE, GAP_DTYPE, MARK_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, GapCause
+from rtspikes.types import (
+    CROSSING_DTYPE,
+    GAP_DTYPE,
+    MARK_DTYPE,
+    REJECTED_DTYPE,
+    SPIKE_DTYPE,
+    UNOBSERVED_DTYPE,
+    GapCause,
+)
 from rtspikes.wire.codec import (
     KINDS,
     MAX_BYTES,
+    MOST_NEIGHBOURS,
     MOST_TEXT,
     TABLES,
     TARGET_BYTES,
@@ -30,7 +39,7 @@ from rtspikes.wire.codec import (
     table_fields,
     topic,
 )
-from rtspikes.wire.messages import event_messages, gap_table, mark_messages, table_messages, threshold_messages
+from rtspikes.wire.messages import Beside, event_messages, gap_table, mark_messages, table_messages, threshold_messages
 from tests.simulated import wire_info
 
 HEAD = {"v": VERSION, "session": "s1", "seq": 3}
@@ -57,6 +66,8 @@ def fields_of(kind: str, n: int = 5) -> dict[str, Any]:
         fields |= {"sample": 700, "first_channel": 0}
     if kind == "spikes":
         fields |= {"waveform_samples": 4, "waveforms": np.arange(4 * n, dtype="<f4").tobytes()}
+        fields |= {"flags": bytes(range(n)), "neighbour_count": 2}
+        fields |= {"neighbours": np.arange(2 * n, dtype="<f4").tobytes()}
     if kind == "marks":
         fields |= {"texts": [f"{i} µM" * (i % 3) for i in range(n)]}
     return fields
@@ -79,6 +90,9 @@ def test_every_kind_comes_back_as_it_was_sent(kind: str, n: int) -> None:
         assert message.table.tobytes() == table(TABLES[kind], n).tobytes()
     if kind == "spikes":
         np.testing.assert_array_equal(message.waveforms, np.arange(4 * n, dtype=np.float32).reshape(n, 4))
+        np.testing.assert_array_equal(message.neighbours, np.arange(2 * n, dtype=np.float32).reshape(n, 2))
+        assert message.flags is not None
+        assert (message.flags.dtype, message.flags.tolist()) == (np.uint8, list(range(n)))
     assert message.texts == tuple(fields.get("texts", ()))
 
 
@@ -93,8 +107,25 @@ def test_decoded_tables_can_be_changed_by_their_owner() -> None:
     message = decode(frames_of("spikes", fields_of("spikes")))
     assert message.table is not None
     assert message.waveforms is not None
+    assert message.flags is not None
+    assert message.neighbours is not None
     message.table["unit"] = 7
-    message.waveforms[:] = 0
+    message.waveforms[:] = message.neighbours[:] = message.flags[:] = 0
+
+
+def test_spikes_of_an_engine_without_flags_and_neighbours_have_none() -> None:
+    for n in (0, 5):
+        beside = ("flags", "neighbours", "neighbour_count")
+        message = decode(frames_of("spikes", {k: v for k, v in fields_of("spikes", n).items() if k not in beside}))
+        assert message.flags is not None
+        assert message.neighbours is not None
+        assert (message.flags.tolist(), message.neighbours.shape) == ([0] * n, (n, 0))
+
+
+@pytest.mark.parametrize("count", [-1, MOST_NEIGHBOURS + 1, 2**40, 1.0, True, None, "2"], ids=str)
+def test_info_that_announces_no_count_of_neighbours_is_refused(count: object) -> None:
+    with pytest.raises(WireError, match="info: neighbour_count must be 0 … 64, got"):
+        decode(frames_of("info", fields_of("info") | {"neighbour_count": count}))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +214,16 @@ def test_info_of_a_hundred_thousand_channels_is_a_message() -> None:
         ({"waveform_samples": -4}, "waveforms must be n"),
         ({"waveform_samples": 2**62}, "waveforms must be n"),
         ({"waveforms": None}, "waveforms must be bytes"),
+        ({"flags": b"1234"}, "flags must be 5 bytes (n), got 4"),
+        ({"flags": b"123456"}, "flags must be 5 bytes (n), got 6"),
+        ({"flags": [0] * 5}, "flags must be bytes"),
+        ({"flags": None}, "flags must be bytes"),
+        ({"neighbours": b"123"}, "neighbours must be n · neighbour_count · 4 bytes, got 3"),
+        ({"neighbours": None}, "neighbours must be bytes"),
+        ({"neighbour_count": 1}, "neighbours must be n · neighbour_count · 4 bytes, got 40"),
+        ({"neighbour_count": None}, "neighbour_count must be int"),
+        ({"neighbour_count": -1}, "neighbour_count must be 0 … 64, got -1"),
+        ({"neighbour_count": 2**62}, "neighbour_count must be 0 … 64"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(change: dict[str, Any], message: str) -> None:
@@ -305,11 +346,13 @@ def test_tables_of_another_length_or_type_are_never_a_message(kind: str, n: int,
 
 def claims() -> Iterator[dict[str, Any]]:
     """Yield changes of a `spikes` message that claim more than comes."""
-    nothing = {"n": 0, "columns": dict.fromkeys(SPIKE_DTYPE.names or (), b""), "waveforms": b""}
+    nothing = {"n": 0, "columns": dict.fromkeys(SPIKE_DTYPE.names or (), b"")}
+    nothing |= {"waveforms": b"", "flags": b"", "neighbours": b""}
     for many in (MAX_BYTES, MAX_BYTES + 1, 2**31, 2**62, 2**64 - 1):
         yield {"n": many}
         yield {"waveform_samples": many}
         yield nothing | {"waveform_samples": many}
+        yield nothing | {"neighbour_count": many}
         yield {"n": many, "waveform_samples": 0, "waveforms": b""}
     yield {"list": [b""] * (TARGET_BYTES // 8 - 200)}
 
@@ -334,7 +377,10 @@ def whole(parts: list[dict[str, Any]], kind: str) -> tuple[np.ndarray, list[Mess
 
 
 def with_waveforms(rows: np.ndarray) -> Iterator[dict[str, Any]]:
-    return event_messages(rows, 5, 10**6, np.repeat(np.arange(len(rows), dtype=np.float32)[:, None], 60, axis=1))
+    number = np.arange(len(rows))
+    column = number.astype(np.float32)[:, None]
+    beside = Beside(np.repeat(column, 60, axis=1), (number % 251).astype(np.uint8), np.repeat(-column, 6, axis=1))
+    return event_messages(rows, 5, 10**6, beside)
 
 
 SPLITS: dict[str, tuple[np.dtype[Any], Callable[[np.ndarray], Iterator[dict[str, Any]]]]] = {
@@ -342,6 +388,7 @@ SPLITS: dict[str, tuple[np.dtype[Any], Callable[[np.ndarray], Iterator[dict[str,
     "spikes": (SPIKE_DTYPE, with_waveforms),
     "rejected": (REJECTED_DTYPE, table_messages),
     "gaps": (GAP_DTYPE, table_messages),
+    "unobserved": (UNOBSERVED_DTYPE, table_messages),
     "marks": (MARK_DTYPE, lambda rows: mark_messages(rows, ["µ" * (i % 40) for i in range(len(rows))])),
 }
 
@@ -373,17 +420,24 @@ def test_many_events_are_split_without_a_hole_between_the_parts(kind: str) -> No
     if kind == "spikes":
         waveforms = np.concatenate([m.waveforms for m in messages])
         np.testing.assert_array_equal(waveforms[:, 7], np.arange(len(rows)))
+        np.testing.assert_array_equal(np.concatenate([m.flags for m in messages]), np.arange(len(rows)) % 251)
+        np.testing.assert_array_equal(np.concatenate([m.neighbours for m in messages])[:, 5], -waveforms[:, 7])
 
 
 def test_no_events_are_one_message_that_moves_to_sample_on() -> None:
-    (fields,) = event_messages(np.zeros(0, SPIKE_DTYPE), 30, 40, np.zeros((0, 60), np.float32))
+    (fields,) = event_messages(np.zeros(0, SPIKE_DTYPE), 30, 40, Beside.of_none(60, 6))
     message = decode(frames_of("spikes", fields))
     assert (message.fields["from_sample"], message.fields["to_sample"], len(message.table)) == (30, 40, 0)
     assert message.waveforms is not None
     assert message.waveforms.shape == (0, 60)
+    assert message.neighbours is not None
+    assert message.neighbours.shape == (0, 6)
+    (fields,) = event_messages(np.zeros(0, SPIKE_DTYPE), 30, 40, Beside.of_none(60))
+    assert fields["flags"] == b""
+    assert "neighbour_count" not in fields
 
 
-@pytest.mark.parametrize("kind", ["rejected", "gaps"])
+@pytest.mark.parametrize("kind", ["rejected", "gaps", "unobserved"])
 def test_long_tables_are_split_and_empty_ones_not_sent(kind: str) -> None:
     dtype, _ = SPLITS[kind]
     rows = table(dtype, 20_000)

@@ -135,6 +135,9 @@ CALLS: dict[str, tuple[Callable[[Control], Any], dict[str, Any]]] = {
     "mute": (lambda c: c.mute(["E1", "well:B2"]), {"select": ["E1", "well:B2"]}),
     "mute by position": (lambda c: c.mute(np.arange(2)), {"select": [0, 1]}),
     "unmute": (lambda c: c.unmute("E1", at_sample=0), {"select": "E1", "at_sample": 0}),
+    "blank": (lambda c: c.blank("well:B2", 50), {"select": "well:B2", "ms": 50.0}),
+    "blank later": (
+        lambda c: c.blank([0], np.float32(2.5), at_sample=7), {"select": [0], "ms": 2.5, "at_sample": 7}),
     "mark": (lambda c: c.mark("10 µM"), {"text": "10 µM"}),
     "shutdown": (lambda c: c.shutdown(), {}),
 }  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rtspikes
-from rtspikes.types import SPIKE_DTYPE, GapCause, RejectReason
+from rtspikes.types import SPIKE_DTYPE, GapCause, RejectReason, SpikeFlag, UnobservedReason
 from rtspikes.wire.codec import (
     INTERVAL_KINDS,
     KINDS,
@@ -40,19 +40,21 @@ SPIKES = np.array(
     SPIKE_DTYPE,
 )
 WAVEFORMS = np.array([[-10.5, -61.5, -20.25], [-4.0, -48.25, np.nan]], np.float32)
+FLAGS = np.array([0, SpikeFlag.COINCIDENT], np.uint8)
 REST = {
     "from_sample": 19980,
     "to_sample": 20040,
     **table_fields(SPIKES),
     "waveform_samples": 3,
     "waveforms": WAVEFORMS.tobytes(),
+    "flags": FLAGS.tobytes(),
     "t_acquired": 1001.0025,
     "t_detected": 1001.00275,
     "t_sent": 1001.003,
 }
 
 COLUMNS = {"id": "<u8", "sample": "<i8", "crossing": "<i8", "time": "<f8", "channel": "<u4", "unit": "<i4",
-           "amplitude_uv": "<f4", "threshold_uv": "<f4"}  # fmt: skip
+           "amplitude_uv": "<f4", "threshold_uv": "<f4", "waveforms": "<f4", "flags": "<u1"}  # fmt: skip
 """Written out, so that it is not the package that is compared with itself."""
 
 Token = tuple[bytes, str]
@@ -84,7 +86,7 @@ class Walk:
         if code == 0xC4:
             n = self._take(1)[0]
             self._note(begun, key, f"bin of {n} bytes")
-            return self._column(n, "<f4" if key == "waveforms" else COLUMNS[key], 3 if key == "waveforms" else 2)
+            return self._column(n, COLUMNS[key], 3 if key == "waveforms" else 2)
         value: Any
         if code < 0x80:
             value = code
@@ -101,7 +103,7 @@ class Walk:
 
     def _column(self, n: int, dtype: str, per_line: int) -> bytes:
         """Return the bytes of a column, and note its values."""
-        begun, form = self._at, {"u8": "Q", "i8": "q", "f8": "d", "u4": "I", "i4": "i", "f4": "f"}[dtype[1:]]
+        begun, form = self._at, {"u8": "Q", "i8": "q", "f8": "d", "u4": "I", "i4": "i", "f4": "f", "u1": "B"}[dtype[1:]]
         while self._at < begun + n:
             row = self._take(per_line * int(dtype[2]))
             values = struct.unpack(f"<{per_line}{form}", row)
@@ -172,7 +174,12 @@ def test_intervals_are_in_the_document(kind: str) -> None:
 
 
 def test_numbered_reasons_and_causes_are_in_the_document() -> None:
-    for kind, members in (("rejected", RejectReason), ("gaps", GapCause)):
+    for kind, members in (
+        ("rejected", RejectReason),
+        ("gaps", GapCause),
+        ("unobserved", UnobservedReason),
+        ("spikes", SpikeFlag),
+    ):
         for member in members:
             assert f"{member.value} `{member.name.lower()}`" in section(f"`{kind}`")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import msgpack
-import numpy as np
 import pytest
 import zmq
 
@@ -18,8 +18,8 @@ from rtspikes.errors import ConfigError, EngineVanished, TransportError, Version
 from rtspikes.types import GapCause
 from rtspikes.wire import connection as connection_module
 from rtspikes.wire.batch import Missed
-from rtspikes.wire.codec import VERSION, encode, encode_items, topic
-from rtspikes.wire.messages import event_messages, gap_table, table_messages
+from rtspikes.wire.codec import VERSION, encode, encode_items, table_fields, topic
+from rtspikes.wire.messages import Beside, event_messages, gap_table, table_messages
 from rtspikes.wire.subscribe import Subscriber, subscribe
 from tests.simulated import wire_info
 from tests.unit.wire.engines import DEADLINE_S, LARGE, join, publisher, send_end, send_spikes, spikes, until
@@ -137,10 +137,10 @@ class Impostor:
         while self.socket.recv() != b"\x01info/":
             pass
 
-    def send(self, kind: str, seq: int, session: str = "s", **fields: Any) -> None:
+    def send(self, kind: str, seq: int, session: str = "s", without: tuple[str, ...] = (), **fields: Any) -> None:
         if kind == "spikes":
-            (one,) = event_messages(spikes(), 10 * seq, 10 * seq + 10, np.zeros((0, 3), np.float32))
-            fields = one | fields
+            (one,) = event_messages(spikes(), 10 * seq, 10 * seq + 10, Beside.of_none(3))
+            fields = {k: v for k, v in one.items() if k not in without} | fields
         if kind == "info":
             fields = wire_info() | fields
         head = {"v": VERSION, "session": session, "seq": seq}
@@ -223,6 +223,42 @@ def test_malformed_messages_are_counted_and_harm_nothing() -> None:
         fake.send("end", 0)
         assert [batch.fields["seq"] for batch in subscriber] == [0, 1]
         assert (subscriber.malformed, subscriber.missed_total) == (6, 0)
+
+
+BESIDE = {"n": 2, "columns": {k: bytes(2 * int(d[2])) for k, d in table_fields(spikes())["dtypes"].items()}}
+BESIDE |= {"waveforms": bytes(24), "flags": b"\x00\x01"}
+NEAR = {"neighbour_count": 2, "neighbours": struct.pack("<4f", 0, 1, 2, 3)}
+
+
+def test_flags_and_neighbours_come_with_their_spikes() -> None:
+    with impostor() as (fake, subscriber):
+        fake.send("info", 0, neighbour_count=2)
+        fake.send("spikes", 0, **BESIDE, **NEAR)
+        batch = subscriber.get(DEADLINE_S)
+        assert batch is not None
+        assert batch.flags.tolist() == [0, 1]
+        assert batch.neighbours.tolist() == [[0, 1], [2, 3]]
+
+
+def test_an_engine_that_knows_no_flags_has_none() -> None:
+    with impostor() as (fake, subscriber):
+        fake.send("info", 0)
+        old = {k: v for k, v in BESIDE.items() if k != "flags"}
+        fake.send("spikes", 0, without=("flags",), **old)
+        batch = subscriber.get(DEADLINE_S)
+        assert batch is not None
+        assert (batch.flags.tolist(), batch.neighbours.shape) == ([0, 0], (2, 0))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, None], ids=str)
+def test_neighbours_that_info_does_not_announce_are_malformed(count: int | None) -> None:
+    with impostor() as (fake, subscriber):
+        announced = {} if count is None else {"neighbour_count": count}
+        fake.send("info", 0, next_seq={"spikes": 0}, **announced)
+        fake.send("spikes", 0, **BESIDE, **NEAR)
+        fake.send("end", 0, last_seq={"spikes": 0})
+        assert [batch.missed for batch in subscriber] == [(Missed("spikes", 0, 1),)]
+        assert subscriber.malformed == 1
 
 
 def test_an_engine_of_another_protocol_version_is_told_at_once() -> None:

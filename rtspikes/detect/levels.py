@@ -1,4 +1,4 @@
-"""The threshold method: which height each channel's signal must pass, in σ or µV, and in which direction."""
+"""Which height what a method compares must pass on each channel, in σ or µV, and in which direction."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ DEAD_CHANNEL_UV = 1e-6
 """The same for float32 samples, whose step is unknown (µV)."""
 
 
+DEFAULT_THRESHOLD = {"threshold": 4.7, "energy": 8.0, "window": 5.0, "hoop": 4.7, "matched": 4.8}
+"""In σ of what the method compares; bench/accuracy.py shows what others would find."""
+
+UNSIGNED = ("energy",)
+"""Methods that compare something without a sign: their thresholds are above 0 whatever the sign of the spikes."""
+
+
 class ThresholdTable:
     """Per-channel settings as arrays (channels,): who is detected, how high, which way, with what dead time.
 
@@ -38,12 +45,16 @@ class ThresholdTable:
         self._labels = info.labels
         self.enabled = np.array([c.kind == "electrode" for c in info.channels], bool)
         self.muted = np.zeros(n, bool)
-        self._multiple = np.full(n, settings.threshold, float)
+        multiple = DEFAULT_THRESHOLD[settings.method] if settings.threshold is None else settings.threshold
+        self._multiple = np.full(n, multiple, float)
         self._fixed_below = np.full(n, np.nan, np.float32)
         self._fixed_above = np.full(n, np.nan, np.float32)
-        self._signs: list[Sign] = [settings.sign] * n
+        self.signs: list[Sign] = [settings.sign] * n
         self.dead_samples = np.zeros(n, np.int64)
+        self._unsigned = settings.method in UNSIGNED
         heights: list[float | None] = [settings.threshold_uv] * n
+        if settings.method == "window" and settings.window.cutoff_units is not None:
+            heights = [settings.window.cutoff_units * abs(c.gain_uv) for c in info.channels]
         dead_ms = [settings.dead_time_ms] * n
         for rule in rules:
             for c in select(rule.select, info.channels):
@@ -52,13 +63,13 @@ class ThresholdTable:
                 if rule.threshold_uv is not UNSET:
                     heights[c] = rule.threshold_uv
                 if rule.sign is not UNSET:
-                    self._signs[c] = rule.sign
+                    self.signs[c] = rule.sign
                 if rule.dead_time_ms is not UNSET:
                     dead_ms[c] = rule.dead_time_ms
                 if rule.enabled is not UNSET:
                     self.enabled[c] &= rule.enabled
-        self._falling = np.array([sign in ("neg", "both") for sign in self._signs])
-        self._rising = np.array([sign in ("pos", "both") for sign in self._signs])
+        self._falling = np.array([sign in ("neg", "both") for sign in self.signs])
+        self._rising = np.array([sign in ("pos", "both") for sign in self.signs])
         for c, height in enumerate(heights):
             self.dead_samples[c] = max(SHORTEST_DEAD_TIME, round(dead_ms[c] * 1e-3 * info.rate_hz))
             if height is not None:
@@ -72,11 +83,11 @@ class ThresholdTable:
         Raises ConfigError where the height does not fit the channel's sign.
         """
         level = is_level(height_uv)
-        wrong = [c for c in channels if not level or (height_uv < 0 and self._signs[c] != "neg")]
+        wrong = [c for c in channels if not level or (height_uv < 0 and self.signs[c] != "neg")]
         if wrong:
             raise ConfigError(
                 f'threshold_uv must be a height other than 0 (negative only with sign = "neg"), '
-                f"got {height_uv:g} with sign = {self._signs[wrong[0]]!r} for channel {self._labels[wrong[0]]!r}"
+                f"got {height_uv:g} with sign = {self.signs[wrong[0]]!r} for channel {self._labels[wrong[0]]!r}"
             )
         below = np.where(self._falling[channels], -abs(height_uv), -np.inf).astype(np.float32)
         above = np.where(self._rising[channels], abs(height_uv), np.inf).astype(np.float32)
@@ -108,4 +119,6 @@ class ThresholdTable:
         above = np.where(np.isnan(self._fixed_above), np.where(self._rising, own, np.inf), self._fixed_above)
         silent = ~self.enabled if unmuted else self.muted | ~self.enabled
         below[silent], above[silent] = -np.inf, np.inf
+        if self._unsigned:
+            below, above = np.full_like(below, -np.inf), np.minimum(above, -below)
         return below.astype(np.float32), above.astype(np.float32)

@@ -1,0 +1,41 @@
+"""How kernels are compiled: with explicit signatures, when they are defined, and kept on disk.
+
+Numba keeps a kernel as long as its own file is unchanged, and does not see that a function which it calls, in another
+file, has changed. So all sources of this package are part of what a kept kernel is found by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import CellType, FunctionType
+from typing import Any
+
+from numba import njit
+
+
+def _digest() -> str:
+    """Return the hash of the package's sources."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+DIGEST = _digest()
+
+
+def kernel(signatures: Any) -> Callable[[FunctionType], Any]:
+    """Compile a function for `signatures`, without the GIL, unless it is on disk from the same sources."""
+
+    def compiled(function: FunctionType) -> Any:
+        code = function.__code__
+        code = code.replace(co_freevars=(*code.co_freevars, "_sources"))
+        cells = (*(function.__closure__ or ()), CellType(DIGEST))
+        stamped = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
+        stamped.__doc__, stamped.__module__ = function.__doc__, function.__module__
+        stamped.__qualname__ = function.__qualname__
+        return njit(signatures, nogil=True, cache=True)(stamped)
+
+    return compiled

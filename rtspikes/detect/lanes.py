@@ -1,0 +1,196 @@
+"""The memory that the stages of detection share: a tile of channels is up to 256 neighbours, each in a lane.
+
+Everything per channel is (tiles, lanes); the filtered signal's history is (tiles, depth, lanes), sample n in row
+n % depth. Stages walk through a tile in blocks of 32 samples, so that the inner loops, over lanes, are vectors and
+what they touch stays in the first-level cache. Block borders lie at multiples of 32 of the absolute index or at the
+ends of a call; no result depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import float32, from_dtype, int64, njit, void
+from numpy.typing import NDArray
+
+from rtspikes.detect.compiled import kernel
+
+BLOCK = 32
+"""Samples per inner block; a history's depth is a multiple of it."""
+
+MAX_LANES = 256
+"""Channels per tile at most: tiles of 256 ran at 1.5 Gsamples/s, of 64 at 0.45 (narrow strided reads of raw arrays)."""
+
+LANE_DTYPE = np.dtype(
+    [
+        ("dead", "<i8"),  # samples after a crossing without another one
+        ("search", "<i8"),  # samples after a crossing in which the peak is searched
+        ("quiet_until", "<i8"),  # no crossing before this sample
+        ("last_held", "<i8"),  # the last sample that was held; −1: none yet
+        ("triggers", "<i8"),  # crossings so far, suppressed ones too
+        ("suppressed", "<i8"),  # crossings that a storm suppressed so far
+        ("storming", "<i8"),  # 1: crossings are suppressed
+    ]
+)
+"""What the stages know of a lane beside its signal."""
+
+PENDING_DTYPE = np.dtype([("crossing", "<i8"), ("lane", "<i8"), ("threshold", "<f4"), ("polarity", "<i4")])
+"""An event between its decision and its end. polarity: −1 trough, 1 peak, 0 whichever is larger."""
+
+FOUND_DTYPE = np.dtype([("crossing", "<i8"), ("channel", "<i8"), ("value", "<f4"), ("threshold", "<f4")])
+"""A crossing, as soon as it is decided."""
+
+DONE_DTYPE = np.dtype(
+    [
+        ("crossing", "<i8"),
+        ("sample", "<i8"),
+        ("channel", "<i8"),
+        ("amplitude", "<f4"),
+        ("threshold", "<f4"),
+        ("reason", "<i4"),  # RejectReason; 0: none so far
+    ]
+)
+"""An event with its peak."""
+
+OF_THRESHOLD = 2
+"""In place of a polarity: that of the threshold which was crossed."""
+
+NEVER = int(np.iinfo(np.int64).max)
+"""A sample that does not come."""
+
+HELD_BAD, HELD_BLANK = 1, 2
+"""In the history of what was held: a sample that was no voltage; one that was blanked."""
+
+f1, f2, f3, f4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
+i1 = int64[::1]
+lane_type, pending_type = from_dtype(LANE_DTYPE), from_dtype(PENDING_DTYPE)
+found_type, done_type = from_dtype(FOUND_DTYPE), from_dtype(DONE_DTYPE)
+"""Types of kernel arguments."""
+
+
+class Look(NamedTuple):
+    """What a method is to look at: the samples [first, stop) of a segment, with no event before `armed`."""
+
+    segment: int
+    armed: int
+    first: int
+    stop: int
+    falling: bool  # whether any channel has a threshold below 0
+    rising: bool
+    hold_off: int  # samples after a blanking without an event
+
+
+class Lanes:
+    """The shared arrays of one detector."""
+
+    def __init__(self, n_channels: int, slice_samples: int, back: int, latency: int, spacing: int) -> None:
+        """back: samples of history before a crossing that any stage looks at. spacing: the shortest dead time."""
+        tiles = -(-n_channels // MAX_LANES)
+        lanes = -(-n_channels // (tiles * 16)) * 16
+        self.n_channels = n_channels
+        self.shape = tiles, lanes
+        depth = (-(-(slice_samples + back + latency) // BLOCK) + 2) * BLOCK
+        self.trace = np.zeros((tiles, depth, lanes), np.float32)
+        self.held = np.zeros((tiles, depth, lanes), np.uint8)
+        self.state = np.zeros(self.shape, LANE_DTYPE)
+        self.state["last_held"] = -1
+        self.below = np.full(self.shape, -np.inf, np.float32)
+        self.above = np.full(self.shape, np.inf, np.float32)
+        room = lanes * ((latency + slice_samples) // spacing + 3)
+        self.pending = np.zeros((tiles, room), PENDING_DTYPE)
+        self.n_pending = np.zeros(tiles, np.int64)
+        self.found = np.empty(tiles * lanes * (slice_samples // spacing + 2), FOUND_DTYPE)
+        self.n_found = np.zeros(1, np.int64)
+
+    def tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
+        """Return per-channel values (channels,) as (tiles, lanes)."""
+        out = np.full(self.shape, fill, values.dtype)
+        out.reshape(-1)[: self.n_channels] = values
+        return out
+
+    def channels(self, tiled: NDArray[Any]) -> NDArray[Any]:
+        """Return values (tiles, lanes) as (channels,), in the same memory where that is possible."""
+        return tiled.reshape(-1)[: self.n_channels]
+
+    def mask(self, positions: Sequence[int]) -> NDArray[np.bool_]:
+        """Return (tiles, lanes): True at the channels `positions`."""
+        chosen = np.zeros(self.n_channels, bool)
+        chosen[list(positions)] = True
+        return self.tiled(chosen, False)
+
+    def take_found(self) -> NDArray[np.void]:
+        """Return the crossings found since this was last called."""
+        found = self.found[: self.n_found[0]].copy()
+        self.n_found[0] = 0
+        return found
+
+
+@njit(nogil=True)
+def passes_below(rows, n, threshold, low):  # type: ignore[no-untyped-def]
+    """Put every lane's minimum over `n` rows into `low`; tell whether one lies below its threshold."""
+    low[:] = rows[0]
+    for i in range(1, n):
+        row = rows[i]
+        for c in range(len(low)):
+            low[c] = min(low[c], row[c])
+    hit = False
+    for c in range(len(low)):
+        hit |= low[c] < threshold[c]
+    return hit
+
+
+@njit(nogil=True)
+def passes_above(rows, n, threshold, high):  # type: ignore[no-untyped-def]
+    """Put every lane's maximum over `n` rows into `high`; tell whether one lies above its threshold."""
+    high[:] = rows[0]
+    for i in range(1, n):
+        row = rows[i]
+        for c in range(len(high)):
+            high[c] = max(high[c], row[c])
+    hit = False
+    for c in range(len(high)):
+        hit |= high[c] > threshold[c]
+    return hit
+
+
+@kernel(void(f3, f3, int64, int64, int64, int64))
+def take_rows(history, rows, first, stop, stride, base):  # type: ignore[no-untyped-def]
+    """Copy the samples of [first, stop) at multiples of `stride` into rows (tiles, n, lanes), from base · stride on."""
+    depth = history.shape[1]
+    for tile in range(len(history)):
+        at = -(-first // stride) * stride
+        while at < stop:
+            rows[tile, at // stride - base, :] = history[tile, at % depth]
+            at += stride
+
+
+@njit(nogil=True)
+def emit(  # type: ignore[no-untyped-def]
+    lane, column, decided, n, value, threshold, polarity, state, pending, n_pending, tile, found, n_found
+):  # fmt: skip
+    """Take in the lane's crossing at `n`: count it, begin its dead time, and unless it storms make it an event.
+
+    decided: the sample at which the crossing is decided; dead times are counted there.
+    """
+    state[lane].triggers += 1
+    state[lane].quiet_until = decided + state[lane].dead
+    if state[lane].storming:
+        state[lane].suppressed += 1
+        return
+    event = pending[n_pending[tile]]
+    event.crossing, event.lane, event.threshold, event.polarity = n, lane, threshold, polarity
+    n_pending[tile] += 1
+    report = found[n_found[0]]
+    report.crossing, report.channel, report.value, report.threshold = n, column + lane, value, threshold
+    n_found[0] += 1
+
+
+@njit(nogil=True)
+def silence(state, held, lane, n, hold_off):  # type: ignore[no-untyped-def]
+    """Let the lane be quiet after a sample `n` that was held: for a dead time, or for `hold_off` after a blanking."""
+    kind = held[n % len(held), lane]
+    if kind:
+        after = state[lane].dead if kind == HELD_BAD else hold_off
+        state[lane].quiet_until = max(state[lane].quiet_until, n + 1 + after)

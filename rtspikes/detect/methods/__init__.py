@@ -1,0 +1,75 @@
+"""The methods of detection: what of the signal is compared with what, and when that makes an event.
+
+A method decides a crossing `delay` samples later, always the same, from the history of the filtered signal.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.detect.lanes import Lanes, Look
+from rtspikes.detect.levels import ThresholdTable
+from rtspikes.detect.methods.energy import EnergyMethod
+from rtspikes.detect.methods.hoop import HoopMethod
+from rtspikes.detect.methods.threshold import ThresholdMethod
+from rtspikes.detect.methods.window import WindowMethod
+from rtspikes.detect.settings import DetectSettings
+
+
+class Method(Protocol):
+    """Makes events of a history."""
+
+    @property
+    def delay(self) -> int:
+        """Samples from a crossing to the one at which it is decided."""
+
+    @property
+    def history(self) -> int:
+        """Samples of history before the newest that it looks at."""
+
+    @property
+    def back(self) -> int:
+        """Samples before a crossing from which on the extremum is searched."""
+
+    @property
+    def finds_extremum(self) -> bool:
+        """Whether a crossing is the event's extremum already."""
+
+    @property
+    def boundary(self) -> int:
+        """The next sample at which it changes by itself."""
+
+    def bind(self, lanes: Lanes) -> None:
+        """Work on these lanes; called once."""
+
+    @property
+    def compared(self) -> NDArray[np.float32]:
+        """The history (tiles, depth, lanes) of what is compared with thresholds, and whose noise level counts."""
+
+    def prepare(self, segment: int, first: int, stop: int) -> None:
+        """Work out what is compared for the samples [first, stop)."""
+
+    def scan(self, look: Look) -> None:
+        """Make events."""
+
+    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+        """Pass `boundary`; σ (tiles, lanes), µV, is in force there, and stays as it is while `frozen`."""
+
+
+def make_method(settings: DetectSettings, rate_hz: float, table: ThresholdTable, search: int) -> Method:
+    """Return the method that the settings name; raise ConfigError for settings of its own that do not fit.
+
+    search: samples from a crossing to its extremum, at most.
+    """
+    match settings.method:
+        case "threshold":
+            return ThresholdMethod()
+        case "energy":
+            return EnergyMethod(rate_hz, settings.energy, table.signs)
+        case "window":
+            return WindowMethod(settings.window, int(table.dead_samples.max()))
+        case "hoop":
+            return HoopMethod(rate_hz, settings.hoop, search)

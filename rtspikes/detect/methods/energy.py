@@ -1,0 +1,87 @@
+"""The energy operator: steep and large deflections stand out, slow ones do not (Mukhopadhyay and Ray 1998, k-NEO).
+
+ψ[n] = x[n]² − x[n−k]·x[n+k], smoothed by a Hamming window of 4k + 1 samples (Choi, Jung and Kim 2006). What is compared
+is its square root, in µV; its noise level is that of the square root too, and, being a median, is not moved by bursts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int64, void
+from numpy.typing import NDArray
+
+from rtspikes.detect.compiled import kernel
+from rtspikes.detect.lanes import NEVER, Lanes, Look, f1, f3
+from rtspikes.detect.methods.threshold import cross
+from rtspikes.detect.settings import EnergySettings, Sign
+
+K_MS = 0.15
+"""k if none is given: a quarter of the width of a usual spike."""
+
+_POLARITY: dict[Sign, int] = {"neg": -1, "pos": 1, "both": 0}
+
+
+@kernel(void(f3, f3, f3, int64, int64, int64, int64, f1))
+def _score(trace, psi, score, segment, first, stop, k, window):  # type: ignore[no-untyped-def]
+    """Work out ψ and its smoothed root for [first, stop): row n belongs to sample n − 3k; 0 before it is complete."""
+    n_tiles, depth, lanes = trace.shape
+    for tile in range(n_tiles):
+        for n in range(first, stop):
+            at = n % depth
+            raw = psi[tile, at]
+            out = score[tile, at]
+            if n - 2 * k < segment:
+                raw[:] = float32(0)
+                out[:] = float32(0)
+                continue
+            x0, x1, x2 = trace[tile, at], trace[tile, (n - k) % depth], trace[tile, (n - 2 * k) % depth]
+            for c in range(lanes):
+                raw[c] = x1[c] * x1[c] - x0[c] * x2[c]
+            out[:] = float32(0)
+            for j in range(min(len(window), n - segment + 1)):
+                source = psi[tile, (n - j) % depth]
+                weight = window[j]
+                for c in range(lanes):
+                    out[c] += weight * source[c]
+            for c in range(lanes):
+                out[c] = np.sqrt(max(out[c], float32(0)))
+
+
+class EnergyMethod:
+    """The smoothed energy operator is compared with the threshold."""
+
+    finds_extremum = False
+    boundary = NEVER
+
+    def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign]) -> None:
+        """signs: of each channel's spikes."""
+        self._k = settings.k or max(1, round(K_MS * 1e-3 * rate_hz))
+        window = np.hamming(4 * self._k + 1)
+        self._window = (window / window.sum()).astype(np.float32)
+        self._signs = signs
+        self.delay = 3 * self._k
+        self.back = 2 * self._k
+        self.history = 6 * self._k + 1
+
+    def bind(self, lanes: Lanes) -> None:
+        """Work on these lanes."""
+        self._lanes = lanes
+        self._psi = np.zeros_like(lanes.trace)
+        self.compared = np.zeros_like(lanes.trace)
+        self._polarity = lanes.tiled(np.array([_POLARITY[sign] for sign in self._signs], np.int32), 0)
+
+    def prepare(self, segment: int, first: int, stop: int) -> None:
+        """Work out the score of the samples [first, stop)."""
+        _score(self._lanes.trace, self._psi, self.compared, segment, first, stop, self._k, self._window)
+
+    def scan(self, look: Look) -> None:
+        """Make events of the crossings."""
+        x = self._lanes
+        cross(
+            self.compared, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
+            look.falling, look.rising, self._polarity, self.delay, look.hold_off, x.pending, x.n_pending, x.found,
+            x.n_found,
+        )  # fmt: skip
+
+    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+        """There is no boundary to pass."""

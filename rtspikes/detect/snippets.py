@@ -1,0 +1,110 @@
+"""The end of an event: its extremum, its waveform, and what speaks against it in the channel's own signal."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import boolean, float32, int32, int64, njit, uint8
+
+from rtspikes.detect.compiled import kernel
+from rtspikes.detect.lanes import done_type, f1, f2, f3, i1, lane_type, pending_type
+from rtspikes.detect.rebound import explained
+
+CUT, REBOUND, BLANKED = 1, 2, 5
+"""RejectReason's, as constants of the kernel."""
+
+
+@njit(nogil=True)
+def _peak(trace, event, first, end):  # type: ignore[no-untyped-def]
+    """Return the event's extremum in [first, end), the earliest of equals."""
+    depth = len(trace)
+    peak = event.crossing
+    value = trace[peak % depth, event.lane]
+    for n in range(first, end):
+        v = trace[n % depth, event.lane]
+        if event.polarity < 0:
+            larger = v < value
+        elif event.polarity > 0:
+            larger = v > value
+        else:
+            larger = abs(v) > abs(value)
+        if larger or (v == value and n < peak):
+            peak, value = n, v
+    return peak
+
+
+@njit(nogil=True)
+def _blanked(held, lane, first, end):  # type: ignore[no-untyped-def]
+    """Tell whether a sample of [first, end) was blanked."""
+    depth = len(held)
+    for n in range(first, end):
+        if held[n % depth, lane] == 2:
+            return True
+    return False
+
+
+@kernel(
+    boolean(
+        f3, uint8[:, :, ::1], lane_type[:, ::1], pending_type[:, ::1], i1, int64, int64, boolean, int64, int64, int64,
+        int64, f1, int64, i1, int32[:, ::1], done_type[::1], f2, f2, i1,
+    )
+)  # fmt: skip
+def finish(  # type: ignore[no-untyped-def]
+    trace, held, state, pending, n_pending, segment, end, drain, back, delay, latency,
+    pre, weights, before, spans, nearest, done, waveforms, neighbours, n_done,
+):  # fmt: skip
+    """End the events whose crossing lies `latency` samples before `end`, or all (`drain`: the segment ends there).
+
+    The extremum is searched from `back` samples before the crossing on, as far as the lane says; a drained event of
+    which this was not complete is cut. Waveforms outside [segment, end) are NaN. nearest: (channels, K) whose signal
+    goes into neighbours; −1: none. weights, before, spans: a Rebound.
+    Return False when `done` is full: call again once it was emptied.
+    """
+    n_tiles, depth, lanes = trace.shape
+    for tile in range(n_tiles):
+        queue = pending[tile]
+        kept = 0
+        full = False
+        for p in range(n_pending[tile]):
+            crossing = queue[p].crossing
+            if full or not (drain or crossing + latency <= end):
+                queue[kept] = queue[p]
+                kept += 1
+                continue
+            if n_done[0] == len(done):
+                full = True
+                queue[kept] = queue[p]
+                kept += 1
+                continue
+            j = n_done[0]
+            n_done[0] += 1
+            lane = queue[p].lane
+            reach = crossing + max(state[tile, lane].search, delay)
+            stop = min(crossing + state[tile, lane].search + 1, end)
+            peak = _peak(trace[tile], queue[p], max(crossing - back, segment), stop)
+            event = done[j]
+            event.crossing, event.sample, event.channel = crossing, peak, tile * lanes + lane
+            event.amplitude, event.threshold = trace[tile, peak % depth, lane], queue[p].threshold
+            event.reason = 0
+            if reach >= end:
+                event.reason = CUT
+            elif state[tile, lane].last_held >= crossing and _blanked(held[tile], lane, crossing, reach + 1):
+                event.reason = BLANKED
+            elif len(weights) and explained(
+                trace[tile], lane, peak, -1 if event.amplitude < 0 else 1, abs(event.threshold), segment, end,
+                weights, before, spans,
+            ):  # fmt: skip
+                event.reason = REBOUND
+            waveform = waveforms[j]
+            for k in range(len(waveform)):
+                n = peak - pre + k
+                waveform[k] = trace[tile, n % depth, lane] if segment <= n < end else float32(np.nan)
+            for k in range(nearest.shape[1]):
+                other = nearest[event.channel, k]
+                value = float32(np.nan)
+                if other >= 0:
+                    value = trace[other // lanes, peak % depth, other % lanes]
+                neighbours[j, k] = value
+        n_pending[tile] = kept
+        if full:
+            return False
+    return True

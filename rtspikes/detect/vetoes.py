@@ -1,0 +1,186 @@
+"""What speaks against an event on other channels: many electrodes at one moment, or a neighbour that sees it better.
+
+Events come here ended and in order, and are kept until all that they are compared with have ended too: `hold` samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import boolean, float64, int32, int64, void
+from numpy.typing import NDArray
+
+from rtspikes.detect.compiled import kernel
+from rtspikes.detect.events import Ended
+from rtspikes.detect.lanes import DONE_DTYPE, NEVER, done_type
+from rtspikes.detect.settings import ArtifactSettings, NeighbourSettings
+from rtspikes.errors import ConfigError
+from rtspikes.types import RejectReason, SpikeFlag, StreamInfo
+
+LEAST_WELL = 16
+"""Electrodes from which on coincidence means something: in smaller wells real spikes would be taken for artifacts."""
+
+_COINCIDENT_FLAG = np.uint8(SpikeFlag.COINCIDENT)
+_COINCIDENCE, _NEIGHBOUR = int(RejectReason.COINCIDENCE), int(RejectReason.NEIGHBOUR)
+
+
+@kernel(void(done_type[::1], int64, int64, int32[::1], int64[::1], boolean[::1]))
+def _coincident(events, first, within, well, needed, found):  # type: ignore[no-untyped-def]
+    """Put into `found` which events from `first` on have `needed` of their well within `within` samples.
+
+    events: by crossing. well: (channels,); needed: (wells,), 0: never.
+    """
+    counts = np.zeros(len(needed), np.int64)
+    low, high = 0, 0
+    for i in range(first, len(events)):
+        at = events[i].crossing
+        while high < len(events) and events[high].crossing <= at + within:
+            counts[well[events[high].channel]] += 1
+            high += 1
+        while events[low].crossing < at - within:
+            counts[well[events[low].channel]] -= 1
+            low += 1
+        mine = well[events[i].channel]
+        found[i] = needed[mine] > 0 and counts[mine] >= needed[mine]
+
+
+@kernel(
+    void(done_type[::1], int64, int64, int64, float64[::1], float64[::1], int32[::1], float64, boolean[::1])
+)  # fmt: skip
+def _outshone(events, first, within, reach, x, y, well, radius, found):  # type: ignore[no-untyped-def]
+    """Put into `found` which events from `first` on have a neighbour with a larger |amplitude| / threshold.
+
+    within: samples between extrema. reach: samples between crossings beyond which extrema are farther apart than that.
+    x, y: (channels,) µm; well: (channels,); radius: µm. Equals: the earlier one, then the lower channel,
+    stands. Events that have a reason already neither lose nor win.
+    """
+    for i in range(first, len(events)):
+        a = events[i]
+        found[i] = False
+        if a.reason:
+            continue
+        mine = abs(float64(a.amplitude)) / abs(float64(a.threshold))
+        j = i
+        while j > 0 and events[j - 1].crossing >= a.crossing - reach:
+            j -= 1
+        while j < len(events) and events[j].crossing <= a.crossing + reach:
+            b = events[j]
+            j += 1
+            if b.reason or b.channel == a.channel or abs(b.sample - a.sample) > within:
+                continue
+            dx, dy = x[b.channel] - x[a.channel], y[b.channel] - y[a.channel]
+            if well[b.channel] != well[a.channel] or not dx * dx + dy * dy <= radius * radius:
+                continue
+            other = abs(float64(b.amplitude)) / abs(float64(b.threshold))
+            if other > mine or (
+                other == mine and (b.sample < a.sample or (b.sample == a.sample and b.channel < a.channel))
+            ):
+                found[i] = True
+                break
+
+
+class Vetoes:
+    """Compares ended events with those of other channels."""
+
+    def __init__(
+        self, info: StreamInfo, artifacts: ArtifactSettings, neighbours: NeighbourSettings, snippet: int, search: int
+    ) -> None:
+        """snippet: samples of a waveform. search: from a crossing to its extremum, at most."""
+        rate = info.rate_hz
+        wells = {name: i for i, name in enumerate(dict.fromkeys(c.well for c in info.channels))}
+        self._well = np.array([wells[c.well] for c in info.channels], np.int32)
+        self._within = max(1, round(artifacts.coincidence_ms * 1e-3 * rate))
+        sizes = np.zeros(len(wells), np.int64)
+        for c in info.channels:
+            sizes[wells[c.well]] += c.kind == "electrode"
+        share = np.ceil(artifacts.coincidence_fraction * sizes).astype(np.int64)
+        needed = np.maximum(share, artifacts.coincidence_electrodes)
+        self._needed = np.where(sizes >= LEAST_WELL, needed, 0)
+        self._coincidence = artifacts.coincidence != "off" and bool(self._needed.any())
+        self._rejects = artifacts.coincidence == "reject"
+        self._exclusive = neighbours.exclusive
+        self._x, self._y = (
+            np.array([np.nan if v is None else v for v in values], float)
+            for values in zip(*((c.x_um, c.y_um) for c in info.channels), strict=True)
+        )
+        self._radius = neighbours.radius_um
+        self._apart = max(1, round(neighbours.window_ms * 1e-3 * rate))
+        self._reach = self._apart + search
+        if self._exclusive and np.isnan(self._x).all():
+            raise ConfigError("detect.neighbours.exclusive needs electrode positions, and the stream has none")
+        self.nearest = self._nearest(info, neighbours.amplitudes)
+        """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
+        self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
+        self._events = np.zeros(0, DONE_DTYPE)
+        self._waveforms = np.zeros((0, snippet), np.float32)
+        self._neighbours = np.zeros((0, neighbours.amplitudes), np.float32)
+        self._judged = 0
+        self.nothing = Ended(self._events, self._waveforms, np.zeros(0, np.uint8), self._neighbours)
+        """No event."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no event is kept."""
+        return not len(self._events)
+
+    @property
+    def hold(self) -> int:
+        """Samples that an ended event waits for."""
+        return self._hold
+
+    def _nearest(self, info: StreamInfo, k: int) -> NDArray[np.int32]:
+        out = np.full((info.n_channels, k), -1, np.int32)
+        if k == 0:
+            return out
+        if np.isnan(self._x).all():
+            raise ConfigError("detect.neighbours.amplitudes needs electrode positions, and the stream has none")
+        electrode = np.array([c.kind == "electrode" for c in info.channels])
+        for c in np.flatnonzero(electrode):
+            far = np.hypot(self._x - self._x[c], self._y - self._y[c])
+            near = np.flatnonzero((far <= self._radius) & electrode & (self._well == self._well[c]))
+            near = near[near != c]
+            near = near[np.argsort(far[near], kind="stable")][:k]
+            out[c, : len(near)] = near
+        return out
+
+    def judge(
+        self, done: NDArray[np.void], waveforms: NDArray[np.float32], neighbours: NDArray[np.float32], stop: int
+    ) -> Ended:
+        """Take ended events, and return those with a crossing < `stop`, by (crossing, channel), with their verdicts.
+
+        Every event with a crossing < stop + hold must have been given: what comes later cannot change a verdict.
+        """
+        if len(done):
+            order = np.lexsort((done["channel"], done["crossing"]))
+            self._events = np.concatenate([self._events, done[order]])
+            self._waveforms = np.concatenate([self._waveforms, waveforms[order]])
+            self._neighbours = np.concatenate([self._neighbours, neighbours[order]])
+        if not len(self._events):
+            return self.nothing
+        first = self._judged
+        last = int(np.searchsorted(self._events["crossing"], stop))
+        out, found = self._events[first:last].copy(), self._waveforms[first:last]
+        flags = np.zeros(len(out), np.uint8)
+        near = self._neighbours[first:last]
+        if len(out):
+            verdict = np.zeros(len(self._events), bool)
+            if self._coincidence:
+                _coincident(self._events, 0, self._within, self._well, self._needed, verdict)
+                hit = verdict[first:last]
+                flags[hit] |= _COINCIDENT_FLAG
+                if self._rejects:
+                    out["reason"] = np.where(hit & (out["reason"] == 0), _COINCIDENCE, out["reason"])
+            if self._exclusive:
+                compared = self._events
+                if self._coincidence and self._rejects:
+                    compared = compared.copy()
+                    compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
+                _outshone(
+                    compared, first, self._apart, self._reach, self._x, self._y, self._well,
+                    self._radius, verdict,
+                )  # fmt: skip
+                out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
+        keep = int(np.searchsorted(self._events["crossing"], stop if stop == NEVER else stop - 2 * self._hold))
+        self._events, self._waveforms = self._events[keep:], self._waveforms[keep:]
+        self._neighbours = self._neighbours[keep:]
+        self._judged = last - keep
+        return Ended(out, found, flags, near)
