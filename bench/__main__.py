@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import catchup, datapath, detector, latency, lsl, simulation, startup, wire
+from bench import accuracy, catchup, datapath, detector, latency, lsl, methods, simulation, startup, wire
 from rtspikes.cli.doctor.command import machine
 
 BENCHES = {
@@ -21,6 +21,8 @@ BENCHES = {
     "catchup": catchup,
     "startup": startup,
     "simulation": simulation,
+    "accuracy": accuracy,
+    "methods": methods,
 }
 HERE = Path(__file__).parent
 

@@ -63,6 +63,7 @@ class Score(NamedTuple):
     recall: float
     precision: float
     clear: float
+    clear_missed: int
 
     @property
     def f1(self) -> float:
@@ -90,7 +91,8 @@ class Hybrid(NamedTuple):
             is_hit[mine[pair_up(self.sample[mine], found, round(TOLERANCE_S * HYBRID_RATE_HZ))[0]]] = True
         clear = counted & (self.snr >= 8) & (self.snr < 12)
         n_found = max(1, int((sample > begin).sum()))
-        return Score(float(is_hit[counted].mean()), float(is_hit.sum() / n_found), float(is_hit[clear].mean()))
+        recalls = float(is_hit[counted].mean()), float(is_hit[clear].mean())
+        return Score(recalls[0], float(is_hit.sum() / n_found), recalls[1], int((~is_hit[clear]).sum()))
 
 
 def make_hybrid(recordings: Path, out: Path, seed: int, start_s: int) -> Hybrid | None:

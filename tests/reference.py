@@ -247,7 +247,7 @@ class Reference:
         sigma = next(s for at, s in reversed(self.sigmas) if at <= n)[channel]
         assert sigma >= self.floor, "dead channels have tests of their own"
         down, up = ({"neg": (1, math.inf), "pos": (math.inf, 1), "both": (1, 1)})[self.settings.sign]
-        height = (self.settings.threshold or 4.7) * float(sigma)
+        height = (self.settings.threshold or 4.65) * float(sigma)
         if self.settings.threshold_uv is not None:
             height = abs(self.settings.threshold_uv)
         found = down * height, up * height

@@ -1,8 +1,8 @@
 """The stages of detection once more, slow and plain: what is blanked, the common reference, methods, vetoes, storms.
 
-Written from the rules in DESIGN, the docstrings and the descriptions of settings, not from the kernels. One sample after
-the other, one channel after the other, the whole recording at once; float32 arithmetic in the documented order, so that
-results can be compared byte for byte. σ is given (the noise level has its own reference, `tests.reference`).
+Written from the rules in DESIGN, the docstrings and the descriptions of settings, not from the kernels. One sample
+after the other, one channel after the other, the whole recording at once; float32 arithmetic in the documented order,
+so that results can be compared byte for byte. σ is given (the noise level has its own reference, `tests.reference`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.detect.changes import Blank, Change, Mute, Threshold, Unmute
-from rtspikes.detect.rebound import design_rebound
+from rtspikes.detect.rebound import LARGER, LEAST, SLOPED, Rebound, design_rebound
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.selectors import select
 from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, RejectReason, SpikeFlag, StreamInfo
@@ -75,6 +76,7 @@ class Stages:
         self.changes = sorted(changes, key=lambda change: change[0])
         self.rate = info.rate_hz
         self.n_channels = info.n_channels
+        self.places = np.array([[math.nan if v is None else v for v in (c.x_um, c.y_um)] for c in info.channels])
         self.electrodes = [c.position for c in info.channels if c.kind == "electrode"]
         self.sections = sections_of(settings, self.rate)
         self.settling = settling_of(self.sections, self.rate)
@@ -82,7 +84,7 @@ class Stages:
         search = max(1, self.samples(settings.peak_ms)) if settings.align == "peak" else 0
         self.search = min(search, self.dead - 1)
         self.delay, self.back, self.history = self._of_method(search)
-        self.hold_off = self.samples(settings.artifacts.hold_off_ms)
+        self.hold_off = self.samples(settings.artifacts.hold_off_ms) + self.history
         self.begin = segments[0][0]
         self.end = segments[-1][0] + len(segments[-1][1])
         self.kinds: list[NDArray[np.int8]] = []
@@ -115,7 +117,7 @@ class Stages:
             return delay, 0, delay + 1
         if s.method == "window":
             self.search = 0
-            return s.window.length + self.dead, 0, s.window.length + self.dead + s.window.length
+            return s.window.length + self.dead, 0, 0
         return 0, 0, 0
 
     # what is held, filter, reference
@@ -269,7 +271,7 @@ class Stages:
         kind = self.kinds[i][n - self.segments[i][0], channel]
         if not kind:
             return quiet
-        return max(quiet, n + 1 + (self.dead if kind == BAD else self.hold_off + self.history))
+        return max(quiet, n + 1 + (self.dead if kind == BAD else self.hold_off))
 
     def _compared(self, i: int, channel: int) -> NDArray[np.float32]:
         """Return what is compared with the threshold, at the samples where it is known."""
@@ -357,7 +359,9 @@ class Stages:
             mean = F(total / length)
             low, high = int(part.argmin()), int(part.argmax())
             down, up = mean - part[low], part[high] - mean
-            sides = [(far, -at, at, level) for far, at, level in ((down, low, fall), (up, high, rise)) if far > abs(level)]
+            sides = [
+                (far, -at, at, level) for far, at, level in ((down, low, fall), (up, high, rise)) if far > abs(level)
+            ]
             if sides:
                 far, _, at, level = max(sides, key=lambda side: side[:2])
                 candidates.append((begin + at, far, level))
@@ -382,7 +386,9 @@ class Stages:
         k, hidden = self.settings.neighbours.amplitudes, self._hidden()
         pre, post = map(self.samples, self.settings.snippet_ms)
         return Found(
-            np.array([(i, t.crossing, 0.0, t.channel, t.value, t.threshold) for i, t in enumerate(kept)], CROSSING_DTYPE),
+            np.array(
+                [(i, t.crossing, 0.0, t.channel, t.value, t.threshold) for i, t in enumerate(kept)], CROSSING_DTYPE
+            ),
             np.array(
                 [(i, t.peak, t.crossing, 0.0, t.channel, -1, t.amplitude, t.threshold) for i, t in spikes], SPIKE_DTYPE
             ),
@@ -424,7 +430,7 @@ class Stages:
     def _after_swing(self, y: NDArray[np.float32], p: int, side: int, threshold: np.float32) -> bool:
         if not self.settings.rebound.reject or self.settings.method not in ("threshold", "hoop", "matched"):
             return False
-        rule = design_rebound(self.sections, self.rate)
+        rule = self.rebound
         if not len(rule.weights):
             return False
         larger_from, larger_to, early_from, early_to, late_from, late_to = (int(n) for n in rule.spans)
@@ -433,9 +439,9 @@ class Stages:
         def part(a: int, b: int) -> list[float]:
             return [float(y[n]) for n in range(max(0, a), min(len(y), b))]
 
-        suspect = any(abs(v) >= 1.5 * height for v in part(p - larger_from, p - larger_to))
+        suspect = any(side * v >= float(F(LARGER)) * height for v in part(p - larger_from, p - larger_to))
         for a, b in ((p - early_from, p - early_to), (p + late_from, p + late_to)):
-            suspect |= side * math.fsum(part(a, b)) / (b - a) >= float(F(0.3)) * height
+            suspect |= side * math.fsum(part(a, b)) / (b - a) >= float(F(SLOPED)) * height
         if not suspect:
             return False
         spike = F(0)
@@ -443,7 +449,11 @@ class Stages:
             n = p - rule.before + i
             if 0 <= n < len(y):
                 spike += weight * y[n]
-        return bool(F(-side) * spike < F(0.75) * threshold)
+        return bool(F(-side) * spike < F(LEAST) * threshold)
+
+    @cached_property
+    def rebound(self) -> Rebound:
+        return design_rebound(self.sections, self.rate)
 
     # other channels
 
@@ -459,9 +469,7 @@ class Stages:
         yield from (places + [None] * s.amplitudes)[: s.amplitudes]
 
     def _distance(self, a: int, b: int) -> float:
-        p, q = self.info.channels[a], self.info.channels[b]
-        assert p.x_um is not None and p.y_um is not None and q.x_um is not None and q.y_um is not None
-        return float(np.hypot(p.x_um - q.x_um, p.y_um - q.y_um))
+        return float(np.hypot(*(self.places[a] - self.places[b])))
 
     def _veto(self, events: list[Trigger]) -> None:
         a, s = self.settings.artifacts, self.settings.neighbours

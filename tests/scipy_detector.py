@@ -7,14 +7,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from tests.recorded import Hybrid, Score
+from tests.recorded import Hybrid, Score, make_hybrid
 
 ORDERS, MULTIPLES = (1, 2, 3), (4, 4.5, 5, 5.5, 6)
+HYBRIDS = {"seed 1": (1, 100), "seed 2": (2, 300)}
+"""Hybrids that are looked at: seed, and second of the spike trains at which they start."""
+
+
+class Rival(NamedTuple):
+    """A hybrid, and the best that SciPy reaches on it."""
+
+    hybrid: Hybrid
+    best: Score
+    order: int
+    k: float
+
+    def margin(self, score: Score) -> tuple[float, str]:
+        """Return by how much an F1 is above SciPy's best, and that in words."""
+        margin = score.f1 - self.best.f1
+        return margin, f"F1 {score.f1:.4f}, {margin:+.4f} beside SciPy's best (order {self.order}, {self.k} σ)"
+
+
+def make_rivals(recordings: Path, folder: Path) -> dict[str, Rival]:
+    """Make the hybrids in a folder; none where their tool is not beside the recordings."""
+    rivals = {}
+    for name, (seed, start_s) in HYBRIDS.items():
+        hybrid = make_hybrid(recordings, folder / f"hybrid_{seed}", seed, start_s)
+        if hybrid is not None:
+            rivals[name] = Rival(hybrid, *best(hybrid))
+    return rivals
 
 
 def detections(hybrid: Hybrid) -> Iterator[tuple[int, float, NDArray[np.int64], NDArray[np.int64]]]:

@@ -48,7 +48,10 @@ Next:
 @examples("rtspikes demo", "rtspikes demo --scenario bicuculline --seconds 10")
 @click.command()
 @click.option(
-    "--scenario", default="baseline", metavar="NAME", help="baseline, bicuculline, ttx, artifact, deadelectrode, storm."
+    "--scenario",
+    default="baseline",
+    metavar="NAME",
+    help="baseline, bicuculline, ttx, artifact, deadelectrode, storm, superburst.",
 )
 @click.option("--layout", default="60", metavar="LAYOUT", help="60, 64x64, wells:24x16, or a number of electrodes.")
 @click.option("--seconds", type=Number(positive=True), default=12.0, metavar="S", help="Length [default: 12].")

@@ -148,11 +148,14 @@ def rails_of(info: StreamInfo, settings: ArtifactSettings) -> NDArray[np.float32
 class Blanking:
     """Finds what is blanked, before the filter, and keeps account of it, behind it."""
 
-    def __init__(self, info: StreamInfo, settings: ArtifactSettings, lanes: Lanes, slice_samples: int) -> None:
+    def __init__(
+        self, info: StreamInfo, settings: ArtifactSettings, lanes: Lanes, slice_samples: int, history: int
+    ) -> None:
+        """history: samples behind a blanked one that a decision may rest on it."""
         self._lanes = lanes
         self._settings = settings
         n = info.n_channels
-        self.hold_off = round(settings.hold_off_ms * 1e-3 * info.rate_hz)
+        self.hold_off = round(settings.hold_off_ms * 1e-3 * info.rate_hz) + history
         self._rails = rails_of(info, settings)
         if not settings.saturation:
             self._rails = np.repeat(np.array([[-np.inf], [np.inf]], np.float32), n, axis=1)

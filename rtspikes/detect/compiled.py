@@ -26,10 +26,10 @@ def _digest() -> str:
 DIGEST = _digest()
 
 
-def kernel(signatures: Any) -> Callable[[FunctionType], Any]:
+def kernel(signatures: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for `signatures`, without the GIL, unless it is on disk from the same sources."""
 
-    def compiled(function: FunctionType) -> Any:
+    def compiled(function: Any) -> Any:
         code = function.__code__
         code = code.replace(co_freevars=(*code.co_freevars, "_sources"))
         cells = (*(function.__closure__ or ()), CellType(DIGEST))

@@ -87,14 +87,16 @@ class Detector:
         self._vetoes = Vetoes(info, settings.artifacts, settings.neighbours, snippet, search)
         rebound = settings.rebound.reject and settings.method in REBOUND_METHODS
         self._rebound = design_rebound(self.sections, rate) if rebound else no_rule()
-        self._complete = max(self.method.delay, search + max(self.post, self._rebound.look_ahead))
+        own = self.method.shadow.look_ahead
+        self._complete = max(self.method.delay + 1, own, search + max(self.post, self._rebound.look_ahead))
         self.latency = self._complete + self._vetoes.hold
         """Samples from a crossing to its event's end."""
         self.initial_samples = 0 if sigma_uv is not None else max(1, round(settings.noise.initial_s * rate))
 
         slices = SLICE_BYTES // (4 * info.n_channels)
         self._slice = min(SLICE, max(BLOCK, slices // BLOCK * BLOCK))
-        back = max(self.method.history, self.method.back + max(self.pre, self._rebound.history))
+        before = max(self.pre + self.method.back, self._rebound.history + self.method.back, self.method.shadow.history)
+        back = max(self.method.kept, before)
         spacing = int(self.table.dead_samples.min())
         self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing)
         lanes = self._lanes
@@ -107,7 +109,7 @@ class Detector:
         self.health = Health(info, self.noise.block, self.noise.stride)
         self._start_findings: list[Finding] = []
         self._front = Front(info, lanes, self.sections, rails_of(info, settings.artifacts), self.noise.stride)
-        self._blanking = Blanking(info, settings.artifacts, lanes, self._slice)
+        self._blanking = Blanking(info, settings.artifacts, lanes, self._slice, self.method.history)
         self._reference = None if settings.reference.kind == "none" else Reference(info, settings.reference, lanes)
         self._storm = StormBreaker(settings.storm.cap_per_s, rate, lanes, info.labels, first_sample)
         self._observed = Observed(info.n_channels)
@@ -160,6 +162,11 @@ class Detector:
     def observed(self) -> NDArray[np.int64]:
         """Samples per channel (channels,), up to the next one, in which a spike could have been reported."""
         return self._observed.samples
+
+    @property
+    def since_freeze(self) -> NDArray[np.float32]:
+        """σ as it is now in parts of the σ that is kept, per channel (channels,); NaN where it is not frozen."""
+        return self._lanes.channels(self.noise.since_freeze)
 
     @property
     def frozen(self) -> bool:
@@ -262,7 +269,7 @@ class Detector:
         rows.mark(max(first, self._armed), end)
         self.noise.work(end)
         self.settling_total += max(0, min(end, self._armed) - first)
-        hold_off = self._blanking.hold_off + self.method.history
+        hold_off = self._blanking.hold_off
         self.method.scan(Look(self._segment, self._armed, first, end, self._falling, self._rising, hold_off))
         self.next_sample = end
         self._observed.add(max(0, end - max(first, self._armed)), self._blanking.hidden)
@@ -280,7 +287,8 @@ class Detector:
         if self._reference is not None:
             self._reference.run(first, stop)
         self.method.prepare(self._segment, first, stop)
-        take_rows(self.method.compared, rows.rows, first, stop, rows.stride, rows.base)
+        levelled = self.method.compared if self.method.own_level else self._lanes.trace
+        take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
         return self._blanking.follow(first, stop, self._armed, held, rows)
 
     def _ended(self, end: int, drain: bool) -> Events:
@@ -291,7 +299,8 @@ class Detector:
         while not whole:
             whole = finish(
                 x.trace, x.held, x.state, x.pending, x.n_pending, self._segment, end, drain, self.method.back,
-                self.method.delay, self._complete, self.pre, *self._rebound, self.nearest, self._done, self._waveforms,
+                self.method.delay, self._complete, self.pre, *self._rebound, self.method.compared, *self.method.shadow,
+                self.nearest, self._done, self._waveforms,
                 self._near, self._n_done,
             )  # fmt: skip
             n = int(self._n_done[0])
@@ -350,7 +359,8 @@ class Detector:
         if self.noise.measured is not None and self.noise.measured != self.health.sample:
             events.append(self._told_of(self._look_after(self.noise.measured, self.noise.now)))
         while self.method.boundary <= sample:
-            self.method.cross(self.noise.sigma, self.noise.frozen(self.method.boundary))
+            frozen = self.noise.following and self.noise.frozen(self.method.boundary)
+            self.method.cross(sample, self.noise.sigma, frozen)
         if self._storm.boundary <= sample:
             events.append(self._told_of(*self._storm.pass_to(sample)))
             self._observed.let(self._live())

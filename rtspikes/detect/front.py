@@ -210,6 +210,8 @@ class Front:
         value = np.where(np.abs(value) <= PHYSICAL_UV, value, self._last_good)
         self._last_good[:] = value
         self._blanked[:] = 0
+        self._lanes.held[:] = 0  # its rows of before a gap are not those that come round next
+        self._dirty_until[:] = 0
         for s, (b0, b1, b2, a1, a2) in enumerate(self._sections):
             out = (b0 + b1 + b2) / (1 + a1 + a2) * value
             self._states[:, s, 0] = out - b0 * value

@@ -27,7 +27,7 @@ DEAD_CHANNEL_UV = 1e-6
 """The same for float32 samples, whose step is unknown (µV)."""
 
 
-DEFAULT_THRESHOLD = {"threshold": 4.7, "energy": 8.0, "window": 5.0, "hoop": 4.7, "matched": 4.8}
+DEFAULT_THRESHOLD = {"threshold": 4.65, "energy": 8.0, "window": 5.0, "hoop": 4.65, "matched": 4.8}
 """In σ of what the method compares; bench/accuracy.py shows what others would find."""
 
 UNSIGNED = ("energy",)

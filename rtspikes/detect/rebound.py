@@ -12,6 +12,7 @@ Measured on 20 s of noise with spikes, pulses and doublets: see bench/accuracy.p
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,12 @@ def _spikes(rate_hz: float) -> NDArray[np.float64]:
 
 def design_rebound(sections: NDArray[np.float32], rate_hz: float) -> Rebound:
     """Return the rule for second-order sections (n, 5); none without a high-pass, which alone swings back."""
+    return _design(sections.tobytes(), rate_hz)
+
+
+@cache
+def _design(coefficients: bytes, rate_hz: float) -> Rebound:
+    sections = np.frombuffer(coefficients, np.float32).reshape(-1, 5)
 
     def samples(ms: float) -> int:
         return round(ms * 1e-3 * rate_hz)

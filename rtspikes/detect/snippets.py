@@ -8,6 +8,7 @@ from numba import boolean, float32, int32, int64, njit, uint8
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import done_type, f1, f2, f3, i1, lane_type, pending_type
 from rtspikes.detect.rebound import explained
+from rtspikes.detect.shadow import shadowed
 
 CUT, REBOUND, BLANKED = 1, 2, 5
 """RejectReason's, as constants of the kernel."""
@@ -45,18 +46,18 @@ def _blanked(held, lane, first, end):  # type: ignore[no-untyped-def]
 @kernel(
     boolean(
         f3, uint8[:, :, ::1], lane_type[:, ::1], pending_type[:, ::1], i1, int64, int64, boolean, int64, int64, int64,
-        int64, f1, int64, i1, int32[:, ::1], done_type[::1], f2, f2, i1,
+        int64, f1, int64, i1, f3, int64, int64, int64, int64, int32[:, ::1], done_type[::1], f2, f2, i1,
     )
 )  # fmt: skip
 def finish(  # type: ignore[no-untyped-def]
     trace, held, state, pending, n_pending, segment, end, drain, back, delay, latency,
-    pre, weights, before, spans, nearest, done, waveforms, neighbours, n_done,
+    pre, weights, before, spans, score, late, earlier, own, near, nearest, done, waveforms, neighbours, n_done,
 ):  # fmt: skip
     """End the events whose crossing lies `latency` samples before `end`, or all (`drain`: the segment ends there).
 
     The extremum is searched from `back` samples before the crossing on, as far as the lane says; a drained event of
     which this was not complete is cut. Waveforms outside [segment, end) are NaN. nearest: (channels, K) whose signal
-    goes into neighbours; −1: none. weights, before, spans: a Rebound.
+    goes into neighbours; −1: none. weights, before, spans: a Rebound; late, earlier, own, near: a Shadow of `score`.
     Return False when `done` is full: call again once it was emptied.
     """
     n_tiles, depth, lanes = trace.shape
@@ -92,6 +93,11 @@ def finish(  # type: ignore[no-untyped-def]
             elif len(weights) and explained(
                 trace[tile], lane, peak, -1 if event.amplitude < 0 else 1, abs(event.threshold), segment, end,
                 weights, before, spans,
+            ):  # fmt: skip
+                event.reason = REBOUND
+            elif earlier and shadowed(
+                score[tile], lane, crossing, state[tile, lane].dead, -1 if event.threshold < 0 else 1,
+                event.amplitude, event.threshold, segment, end, late, earlier, own, near,
             ):  # fmt: skip
                 event.reason = REBOUND
             waveform = waveforms[j]

@@ -25,19 +25,22 @@ _COINCIDENCE, _NEIGHBOUR = int(RejectReason.COINCIDENCE), int(RejectReason.NEIGH
 
 @kernel(void(done_type[::1], int64, int64, int32[::1], int64[::1], boolean[::1]))
 def _coincident(events, first, within, well, needed, found):  # type: ignore[no-untyped-def]
-    """Put into `found` which events from `first` on have `needed` of their well within `within` samples.
+    """Put into `found` which events from `first` on have `needed` electrodes of their well within `within` samples.
 
     events: by crossing. well: (channels,); needed: (wells,), 0: never.
     """
-    counts = np.zeros(len(needed), np.int64)
+    counts = np.zeros(len(needed), np.int64)  # electrodes with events that are near
+    own = np.zeros(len(well), np.int64)
     low, high = 0, 0
     for i in range(first, len(events)):
         at = events[i].crossing
         while high < len(events) and events[high].crossing <= at + within:
-            counts[well[events[high].channel]] += 1
+            counts[well[events[high].channel]] += own[events[high].channel] == 0
+            own[events[high].channel] += 1
             high += 1
         while events[low].crossing < at - within:
-            counts[well[events[low].channel]] -= 1
+            own[events[low].channel] -= 1
+            counts[well[events[low].channel]] -= own[events[low].channel] == 0
             low += 1
         mine = well[events[i].channel]
         found[i] = needed[mine] > 0 and counts[mine] >= needed[mine]

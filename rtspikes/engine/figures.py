@@ -47,3 +47,9 @@ def channel_figures(detector: Counting, info: StreamInfo, enabled: NDArray[np.bo
     if info.n_channels <= MOST_IN_COLUMN:
         figures["observed"] = observed_s.astype("<f4").tobytes()
     return figures
+
+
+def since_freeze(ratios: NDArray[np.float32]) -> dict[str, float] | None:
+    """Return how σ now compares with σ when it was frozen, from its ratios (channels,); None: it is not frozen."""
+    known = ratios[np.isfinite(ratios)]
+    return {name: round(value, 4) for name, value in spread(known).items()} if len(known) else None

@@ -18,7 +18,7 @@ from rtspikes.config import Config, noise_from_file
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.events import Events
-from rtspikes.engine.figures import channel_figures
+from rtspikes.engine.figures import channel_figures, since_freeze
 from rtspikes.engine.intake import LARGEST_BLOCK, Intake
 from rtspikes.engine.remarks import Bursts
 from rtspikes.engine.service import Service
@@ -203,6 +203,8 @@ class Session:
             "frozen": self._detector.frozen,
             "muted": int(self._detector.muted.sum()),
             **channel_figures(self._detector, self.info, self._detector.table.enabled),
+            "health": self._detector.health.states,
+            "sigma_since_freeze": since_freeze(self._detector.since_freeze),
         }
 
     def finish(self) -> None:

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.events import ThresholdUpdate
+from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from rtspikes.detect.settings import ChannelRule
 from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, SpikeFlag, StreamInfo, UnobservedReason
 from rtspikes.version import __version__
 from rtspikes.wire.codec import HEAD_BYTES, LEVELS_DTYPE, TARGET_BYTES, rows_per_message, table_fields
+
+ESTIMATOR = "level of the quiet ones among median(|x - median x|) / 0.67448975 of 60 ms pieces"
 
 
 class Beside(NamedTuple):
@@ -166,10 +169,13 @@ def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule
         "filter_sections": detector.sections.astype(float).tolist(),
         "settling_samples": detector.settling,
         "latency_samples": detector.latency,
+        "decision_delay_samples": detector.method.delay,
+        "default_threshold": DEFAULT_THRESHOLD[detector.settings.method],
+        "filter_kind": detector.settings.filter.resolved_kind,
         "snippet_samples": [detector.pre, detector.post],
         "neighbour_count": count,
         "neighbours": [[p for p in row if p >= 0] for row in detector.nearest.tolist()] if count else [],
-        "noise_estimator": "median(|x - median x|) / 0.67448975 of the filtered signal",
+        "noise_estimator": f"{ESTIMATOR} of {'√ψ' if detector.settings.method == 'energy' else 'the filtered signal'}",
         "units": {
             "amplitude_uv": "µV of the filtered signal, signed",
             "threshold_uv": "µV of the filtered signal, signed",

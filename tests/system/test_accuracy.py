@@ -8,43 +8,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import rtspikes
-from tests.recorded import Hybrid, Score, events, make_hybrid, near
-from tests.scipy_detector import best
+from tests.recorded import Hybrid, Score, events, near
+from tests.scipy_detector import HYBRIDS, Rival, make_rivals
 
-HYBRIDS = {"seed 1": (1, 100), "seed 2": (2, 300)}
 WELLS = ("A1", "B3", "C1")
-
-
-class Rival(NamedTuple):
-    """A hybrid, and the best that SciPy reaches on it."""
-
-    hybrid: Hybrid
-    best: Score
-    order: int
-    k: float
-
-    def margin(self, score: Score) -> tuple[float, str]:
-        """Return by how much an F1 is above SciPy's best, and that in words."""
-        margin = score.f1 - self.best.f1
-        return margin, f"F1 {score.f1:.4f}, {margin:+.4f} beside SciPy's best (order {self.order}, {self.k} σ)"
 
 
 @pytest.fixture(scope="module")
 def rivals(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rival]:
     pytest.importorskip("h5py", reason="hybrids are made with h5py")
-    rivals = {}
-    for name, (seed, start_s) in HYBRIDS.items():
-        hybrid = make_hybrid(recordings, tmp_path_factory.mktemp("hybrid") / "hybrid", seed, start_s)
-        if hybrid is None:
-            pytest.skip("no make_hybrid.py beside the recordings")
-        rivals[name] = Rival(hybrid, *best(hybrid))
+    rivals = make_rivals(recordings, tmp_path_factory.mktemp("hybrids"))
+    if not rivals:
+        pytest.skip("no make_hybrid.py beside the recordings")
     return rivals
 
 
@@ -70,10 +52,11 @@ def test_by_default_a_hybrid_gives_no_less_than_scipy_at_its_best(name: str, riv
     assert score.clear >= 0.999
 
 
+@pytest.mark.parametrize("name", HYBRIDS)
 @pytest.mark.parametrize("reference", ["none", "median"])
-def test_matched_is_a_hundredth_above_scipy_at_its_best(reference: str, rivals: dict[str, Rival]) -> None:
-    score = scored(rivals["seed 1"].hybrid, {"method": "matched", "reference": {"kind": reference}})
-    margin, text = rivals["seed 1"].margin(score)
+def test_matched_is_a_hundredth_above_scipy_at_its_best(reference: str, name: str, rivals: dict[str, Rival]) -> None:
+    score = scored(rivals[name].hybrid, {"method": "matched", "reference": {"kind": reference}})
+    margin, text = rivals[name].margin(score)
     assert margin >= 0.01, text
     assert score.clear >= 0.999
 

@@ -22,7 +22,7 @@ WITHOUT_DEFAULT = {
     "source.uri", "source.uv_per_unit", "source.rate_hz", "source.stop_s", "detect.threshold_uv",
     "detect.threshold", "detect.filter.kind", "detect.filter.band_hz", "detect.filter.order",
     "detect.filter.highpass_order", "detect.filter.lowpass_order", "detect.noise.file", "detect.energy.k",
-    "detect.window.hop", "detect.window.cutoff_units", "detect.hoop.hoops", "detect.hoop.largest_uv",
+    "detect.window.hop", "detect.window.cutoff_units", "detect.hoop.largest_uv",
     "detect.artifacts.rails_uv", "detect.artifacts.slew_uv", "publish.keys", "reply.endpoint", "session",
 }  # fmt: skip
 

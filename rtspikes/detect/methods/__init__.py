@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from rtspikes.detect.lanes import Lanes, Look
 from rtspikes.detect.levels import ThresholdTable
-from rtspikes.detect.methods.energy import EnergyMethod
-from rtspikes.detect.methods.hoop import HoopMethod
-from rtspikes.detect.methods.threshold import ThresholdMethod
-from rtspikes.detect.methods.window import WindowMethod
 from rtspikes.detect.settings import DetectSettings
+from rtspikes.detect.shadow import Shadow
 
 
 class Method(Protocol):
@@ -28,6 +25,10 @@ class Method(Protocol):
 
     @property
     def history(self) -> int:
+        """Samples of history before the newest that decide a crossing."""
+
+    @property
+    def kept(self) -> int:
         """Samples of history before the newest that it looks at."""
 
     @property
@@ -39,6 +40,14 @@ class Method(Protocol):
         """Whether a crossing is the event's extremum already."""
 
     @property
+    def own_level(self) -> bool:
+        """Whether σ is the noise level of what is compared, else of the filtered signal."""
+
+    @property
+    def shadow(self) -> Shadow:
+        """What large values of what is compared cast on later events."""
+
+    @property
     def boundary(self) -> int:
         """The next sample at which it changes by itself."""
 
@@ -47,7 +56,7 @@ class Method(Protocol):
 
     @property
     def compared(self) -> NDArray[np.float32]:
-        """The history (tiles, depth, lanes) of what is compared with thresholds, and whose noise level counts."""
+        """The history (tiles, depth, lanes) of what is compared with thresholds."""
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
         """Work out what is compared for the samples [first, stop)."""
@@ -55,21 +64,33 @@ class Method(Protocol):
     def scan(self, look: Look) -> None:
         """Make events."""
 
-    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
-        """Pass `boundary`; σ (tiles, lanes), µV, is in force there, and stays as it is while `frozen`."""
+    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
+        """Pass `boundary`, or several up to `sample`, where σ (tiles, lanes), µV, counts; `frozen`: learn nothing."""
 
 
 def make_method(settings: DetectSettings, rate_hz: float, table: ThresholdTable, search: int) -> Method:
     """Return the method that the settings name; raise ConfigError for settings of its own that do not fit.
 
-    search: samples from a crossing to its extremum, at most.
+    search: samples from a crossing to its extremum, at most. Only the method that is used is compiled.
     """
     match settings.method:
         case "threshold":
+            from rtspikes.detect.methods.threshold import ThresholdMethod
+
             return ThresholdMethod()
         case "energy":
+            from rtspikes.detect.methods.energy import EnergyMethod
+
             return EnergyMethod(rate_hz, settings.energy, table.signs)
         case "window":
+            from rtspikes.detect.methods.window import WindowMethod
+
             return WindowMethod(settings.window, int(table.dead_samples.max()))
         case "hoop":
+            from rtspikes.detect.methods.hoop import HoopMethod
+
             return HoopMethod(rate_hz, settings.hoop, search)
+        case "matched":
+            from rtspikes.detect.methods.matched import MatchedMethod
+
+            return MatchedMethod(rate_hz, settings.matched, table, search, settings.rebound.reject)

@@ -14,6 +14,7 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import NEVER, Lanes, Look, f1, f3
 from rtspikes.detect.methods.threshold import cross
 from rtspikes.detect.settings import EnergySettings, Sign
+from rtspikes.detect.shadow import no_shadow
 
 K_MS = 0.15
 """k if none is given: a quarter of the width of a usual spike."""
@@ -50,8 +51,10 @@ def _score(trace, psi, score, segment, first, stop, k, window):  # type: ignore[
 class EnergyMethod:
     """The smoothed energy operator is compared with the threshold."""
 
+    shadow = no_shadow()
     finds_extremum = False
     boundary = NEVER
+    own_level = True
 
     def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign]) -> None:
         """signs: of each channel's spikes."""
@@ -61,7 +64,7 @@ class EnergyMethod:
         self._signs = signs
         self.delay = 3 * self._k
         self.back = 2 * self._k
-        self.history = 6 * self._k + 1
+        self.history = self.kept = 6 * self._k + 1
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
@@ -83,5 +86,5 @@ class EnergyMethod:
             x.n_found,
         )  # fmt: skip
 
-    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """There is no boundary to pass."""

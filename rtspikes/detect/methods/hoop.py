@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import NEVER, Lanes, Look, emit, f2, f3, found_type, i1, lane_type, pending_type, silence
 from rtspikes.detect.settings import HoopSettings
+from rtspikes.detect.shadow import no_shadow
 from rtspikes.errors import ConfigError
 
 
@@ -72,8 +73,10 @@ def _scan(  # type: ignore[no-untyped-def]
 class HoopMethod:
     """Crossings of the filtered signal, refused where it leaves its hoops."""
 
+    shadow = no_shadow()
     finds_extremum = False
     boundary = NEVER
+    own_level = False
     back = 0
 
     def __init__(self, rate_hz: float, settings: HoopSettings, search: int) -> None:
@@ -91,7 +94,7 @@ class HoopMethod:
         self._largest = np.inf if settings.largest_uv is None else settings.largest_uv
         ends = [end for _, end in spans]
         self.delay = max([*ends, 0 if settings.largest_uv is None else search])
-        self.history = self.delay + 1
+        self.history = self.kept = self.delay + 1
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
@@ -101,7 +104,7 @@ class HoopMethod:
 
     @property
     def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds, and whose noise level counts."""
+        """The history of what is compared with thresholds."""
         return self._lanes.trace
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
@@ -116,5 +119,5 @@ class HoopMethod:
             x.n_found,
         )  # fmt: skip
 
-    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """There is no boundary to pass."""

@@ -24,6 +24,7 @@ from rtspikes.detect.lanes import (
     pending_type,
     silence,
 )
+from rtspikes.detect.shadow import no_shadow
 
 
 @njit(nogil=True)
@@ -115,8 +116,9 @@ def cross(  # type: ignore[no-untyped-def]
 class ThresholdMethod:
     """The filtered signal is compared with the thresholds as it is."""
 
-    finds_extremum = False
-    delay = history = back = 0
+    shadow = no_shadow()
+    finds_extremum = own_level = False
+    delay = history = kept = back = 0
     boundary = NEVER
 
     def bind(self, lanes: Lanes) -> None:
@@ -126,7 +128,7 @@ class ThresholdMethod:
 
     @property
     def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds, and whose noise level counts."""
+        """The history of what is compared with thresholds."""
         return self._lanes.trace
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
@@ -140,5 +142,5 @@ class ThresholdMethod:
             look.falling, look.rising, self._polarity, 0, look.hold_off, x.pending, x.n_pending, x.found, x.n_found,
         )  # fmt: skip
 
-    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """There is no boundary to pass."""

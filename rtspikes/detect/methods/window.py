@@ -1,7 +1,7 @@
 """Window range: a window of the signal holds a spike when an extremum is far enough from the window's mean.
 
 Windows begin at multiples of `hop` from absolute sample 0. The event is the extremum; of events of one channel that are
-no farther apart than its dead time, as those of a spike that a border splits, the one farthest from its mean stands
+less than its dead time apart, as those of a spike that a border splits, the one farthest from its mean stands
 (the earlier one of equals). (The method of the "[WSC17] Finding spikes in electrophysiological data" project.)
 """
 
@@ -26,6 +26,7 @@ from rtspikes.detect.lanes import (
     silence,
 )
 from rtspikes.detect.settings import WindowSettings
+from rtspikes.detect.shadow import no_shadow
 from rtspikes.errors import ConfigError
 
 CANDIDATE_DTYPE = np.dtype([("sample", "<i8"), ("far", "<f4"), ("threshold", "<f4")])
@@ -121,8 +122,10 @@ def _scan(  # type: ignore[no-untyped-def]
 class WindowMethod:
     """Looks at whole windows."""
 
+    shadow = no_shadow()
     finds_extremum = True
     boundary = NEVER
+    own_level = False
     back = 0
 
     def __init__(self, settings: WindowSettings, longest_dead: int) -> None:
@@ -132,7 +135,8 @@ class WindowMethod:
         if self._hop > self._length:
             raise ConfigError(f"detect.window.hop must be ≤ length ({self._length}), got {self._hop}")
         self.delay = self._length + longest_dead
-        self.history = self.delay + self._length
+        self.history = 0
+        self.kept = self.delay + self._length
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
@@ -143,7 +147,7 @@ class WindowMethod:
 
     @property
     def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds, and whose noise level counts."""
+        """The history of what is compared with thresholds."""
         return self._lanes.trace
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
@@ -158,5 +162,5 @@ class WindowMethod:
             x.n_found,
         )  # fmt: skip
 
-    def cross(self, sigma: NDArray[np.float32], frozen: bool) -> None:
+    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """There is no boundary to pass."""

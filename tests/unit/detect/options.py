@@ -16,6 +16,7 @@ from rtspikes.detect.settings import (
     FilterSettings,
     Hoop,
     HoopSettings,
+    MatchedSettings,
     NeighbourSettings,
     NoiseSettings,
     ReboundSettings,
@@ -54,8 +55,10 @@ POSITION = {c.label: c.position for c in INFO.channels}
 
 
 def recording(length: int, seed: int = 5) -> NDArray[np.int16]:
-    """Return int16 (length, CHANNELS): spikes with copies on neighbours, coincident ones, doublets, a busy channel,
-    common noise, saturated stretches of one and of many channels, and leaps.
+    """Return int16 (length, CHANNELS) in which there is something of everything.
+
+    Spikes with copies on neighbours, coincident ones, doublets, a busy channel, common noise, saturated stretches and
+    leaps, each of one and of many channels.
     """
     rng = np.random.default_rng(seed)
     uv = rng.normal(0, 5.0, (length, CHANNELS))
@@ -74,7 +77,10 @@ def recording(length: int, seed: int = 5) -> NDArray[np.int16]:
             if rng.random() < 0.3:
                 add(at + rng.integers(24, 100), channel, 0.8 * height)
             for other in ELECTRODES:
-                near = np.hypot(*(xy[other] - xy[channel])) < 45 and INFO.channels[other].well == INFO.channels[channel].well
+                near = (
+                    np.hypot(*(xy[other] - xy[channel])) < 45
+                    and INFO.channels[other].well == INFO.channels[channel].well
+                )
                 if other != channel and near:
                     add(at + rng.integers(-1, 3), other, 0.6 * height)
     busy = POSITION["A10"]
@@ -108,7 +114,11 @@ def in_float(samples: NDArray[np.int16], seed: int = 6) -> tuple[NDArray[np.floa
 QUICK = NoiseSettings(initial_s=0.05, block_s=0.05, window_s=0.2)
 CALM = StormSettings(cap_per_s=0)
 PLAIN = DetectSettings(
-    threshold=4.0, noise=QUICK, storm=CALM, artifacts=ArtifactSettings(coincidence="off"), rebound=ReboundSettings(False)
+    threshold=4.0,
+    noise=QUICK,
+    storm=CALM,
+    artifacts=ArtifactSettings(coincidence="off"),
+    rebound=ReboundSettings(False),
 )
 """No option, so that each case has its own only."""
 
@@ -133,10 +143,14 @@ METHODS = {
     "hoop": of(method="hoop", hoop=HOOPS),
     "hoop, amplitude only, both signs": of(method="hoop", sign="both", hoop=HoopSettings((), 100.0)),
 }
+MATCHED = {
+    "matched": of(method="matched"),
+    "matched, shared, both signs": of(method="matched", matched=MatchedSettings("shared"), sign="both"),
+}
 REFERENCES = {
     "average of all": of(reference=ReferenceSettings("average", "all")),
     "median of wells": of(reference=ReferenceSettings("median", "well")),
-    "average of selectors": of(reference=ReferenceSettings("average", ("#0-4", "well:B"))),
+    "average of selectors": of(reference=ReferenceSettings("average", ("A[0-4]", "well:B"))),
     "median of selectors, energy": of(reference=ReferenceSettings("median", ("A1*", "B*")), method="energy"),
 }
 BLANKINGS = {
@@ -179,6 +193,6 @@ EVERYTHING = of(
 )
 TOGETHER = {
     f"everything, {method}": with_(EVERYTHING, method=method, hoop=HOOPS, window=WindowSettings(50, 25))
-    for method in ("threshold", "energy", "window", "hoop")
+    for method in ("threshold", "energy", "window", "hoop", "matched")
 }
-CASES = METHODS | REFERENCES | BLANKINGS | VETOES | TOGETHER
+CASES = METHODS | MATCHED | REFERENCES | BLANKINGS | VETOES | TOGETHER

@@ -28,11 +28,13 @@ CALM = StormSettings(cap_per_s=0)
 """No limit to the triggers of a channel."""
 CASES = {
     "falling": DetectSettings(threshold=4, noise=QUICK, rebound=RAW),
-    "both signs, many events": DetectSettings(threshold=2.0, sign="both", dead_time_ms=0.4, noise=QUICK, rebound=RAW, storm=CALM),
+    "both signs, many events": DetectSettings(
+        threshold=2.0, sign="both", dead_time_ms=0.4, noise=QUICK, rebound=RAW, storm=CALM
+    ),
     "rising, in µV": DetectSettings(threshold_uv=12.0, sign="pos", noise=QUICK, rebound=RAW, dead_time_ms=2.0),
     "frozen, no filter": DetectSettings(
-        filter=FilterSettings(kind="none"), dead_time_ms=4.0, peak_ms=3.0,
-        rebound=RAW, noise=NoiseSettings(mode="freeze", freeze_after_s=0.25, initial_s=0.05, block_s=0.05, window_s=0.1),
+        filter=FilterSettings(kind="none"), dead_time_ms=4.0, peak_ms=3.0, rebound=RAW,
+        noise=NoiseSettings(mode="freeze", freeze_after_s=0.25, initial_s=0.05, block_s=0.05, window_s=0.1),
     ),
 }  # fmt: skip
 WIDE = (0, 299, 599)

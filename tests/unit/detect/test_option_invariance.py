@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rtspikes.detect.changes import Blank, Change, Follow, Freeze, Mute, Recalibrate, Threshold, Unmute
-from rtspikes.types import RejectReason, UnobservedReason
-from tests.unit.detect.options import CASES, INFO, in_float, recording
+from rtspikes.detect.rebound import Rebound, design_rebound
+from rtspikes.types import ChannelInfo, RejectReason, StreamInfo, UnobservedReason
+from tests.simulated import GAIN_UV
+from tests.unit.detect.options import CASES, CHANNELS, INFO, in_float, recording
 from tests.unit.detect.streaming import Results, Segments, joined, stream
 from tests.unit.detect.test_change_invariance import with_gaps
 
@@ -38,6 +45,22 @@ SIZES = st.builds(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_design() -> Iterator[None]:
+    """Design the rebound rule once for each filter: it takes longer than most runs here."""
+    known: dict[tuple[bytes, float], Rebound] = {}
+
+    def once(sections: NDArray[np.float32], rate_hz: float) -> Rebound:
+        key = sections.tobytes(), rate_hz
+        if key not in known:
+            known[key] = design_rebound(sections, rate_hz)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("rtspikes.detect.detector"), "design_rebound", once)
+        yield
+
+
 def check_promises(results: Results) -> None:
     """Look at what is told along the way: how far events are out, ids without holes, intervals that do not overlap."""
     for name, to in (("crossings", "crossings_to"), ("spikes", "spikes_to"), ("rejected", "spikes_to")):
@@ -56,7 +79,9 @@ def check_promises(results: Results) -> None:
     assert (intervals["sample"] < intervals["stop"]).all()
     for channel in np.unique(intervals["channel"]):
         for reason in UnobservedReason:
-            own = np.sort(intervals[(intervals["channel"] == channel) & (intervals["reason"] == reason)], order="sample")
+            own = np.sort(
+                intervals[(intervals["channel"] == channel) & (intervals["reason"] == reason)], order="sample"
+            )
             assert (own["sample"][1:] >= own["stop"][:-1]).all(), (channel, reason)
 
 
@@ -110,6 +135,38 @@ def test_single_samples_bring_the_same(case: str) -> None:
     for segments, sizes in ((short, [1]), (SPLIT, [31, 32, 33])):
         plain = joined(stream(segments, INFO, CASES[case], [555], changes=MIXED))
         assert joined(stream(segments, INFO, CASES[case], sizes, changes=MIXED, late=True)) == plain
+
+
+STRIDE = 15
+"""The channels are so far apart in a wide stream, which is two tiles."""
+
+
+def spread() -> StreamInfo:
+    """Return the stream of 300 channels: those of INFO among others, which are no electrodes."""
+    between = [ChannelInfo(f"x{i}", i, kind="aux", gain_uv=GAIN_UV) for i in range(STRIDE * CHANNELS)]
+    for c in INFO.channels:
+        between[c.position * STRIDE] = replace(c, position=c.position * STRIDE)
+    return replace(INFO, channels=tuple(between))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_the_same_when_the_electrodes_of_a_well_are_in_several_tiles(case: str) -> None:
+    changes: list[tuple[int, Change]] = [(1200, Blank("A*", 3.0)), (1230, Blank("A1*", 1.0)), (2500, Mute("A2"))]
+    narrow = stream(SPLIT, INFO, CASES[case], [1000], changes=changes)
+    rows = np.zeros((SPLIT[-1][0] + len(SPLIT[-1][1]), STRIDE * CHANNELS), np.int16)
+    segments = [(first, rows[first : first + len(x)]) for first, x in SPLIT]
+    for (_, row), (_, x) in zip(segments, SPLIT, strict=True):
+        row[:, ::STRIDE] = x
+    wide = stream(segments, spread(), CASES[case], [1000], changes=changes)
+    np.testing.assert_array_equal(wide.observed[::STRIDE], narrow.observed)
+    for e in wide:
+        for table in (e.crossings, e.spikes, e.rejected, e.unobserved):
+            table["channel"] //= STRIDE
+        e.thresholds, e.findings = [], []
+    wide.counts, wide.observed = wide.counts[::STRIDE], wide.observed[::STRIDE]
+    for e in narrow:
+        e.thresholds, e.findings = [], []
+    assert joined(wide) == joined(narrow)
 
 
 def reasons(results: Results) -> set[int]:

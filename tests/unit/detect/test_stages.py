@@ -16,9 +16,13 @@ from rtspikes.detect.detector import Detector
 from rtspikes.detect.settings import DetectSettings, NoiseSettings
 from rtspikes.types import StreamInfo, UnobservedReason
 from tests.reference_stages import Stages
-from tests.unit.detect.options import BLANKS, CASES, CHANNELS, INFO, PLAIN, QUICK, in_float, of, recording
+from tests.unit.detect import options
+from tests.unit.detect.options import BLANKS, CHANNELS, INFO, PLAIN, QUICK, in_float, of, recording
 from tests.unit.detect.streaming import Results, Segments, cut, stream
 from tests.unit.detect.test_change_invariance import with_gaps
+
+CASES = {name: case for name, case in options.CASES.items() if case.method != "matched"}
+"""A matched filter is learnt: that has a reference of its own."""
 
 LENGTH = 3000
 SAMPLES = recording(LENGTH, seed=3)
