@@ -379,6 +379,8 @@ class Detector:
     def _levels_at(self, sample: int) -> ThresholdUpdate:
         """Return the thresholds that settings, changes and σ give."""
         sigma = self._lanes.channels(self.noise.sigma).copy()
+        if self._reference is not None and self.noise.following:
+            sigma *= self._reference.sigma_factor
         below, above = self.table.levels(sigma)
         return ThresholdUpdate(sample, sigma, below, above)
 

@@ -28,7 +28,7 @@ DEAD_CHANNEL_UV = 1e-6
 
 
 DEFAULT_THRESHOLD = {"threshold": 4.65, "energy": 8.0, "window": 5.0, "hoop": 4.65, "matched": 4.8}
-"""In σ of what the method compares; bench/accuracy.py shows what others would find."""
+"""In σ of what the method compares; bench/methods.py shows what others would find."""
 
 UNSIGNED = ("energy",)
 """Methods that compare something without a sign: their thresholds are above 0 whatever the sign of the spikes."""

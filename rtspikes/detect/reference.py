@@ -16,6 +16,9 @@ from rtspikes.errors import ConfigError
 from rtspikes.selectors import select
 from rtspikes.types import StreamInfo
 
+ZEROS = 0.9
+"""The MAD behind a common median is low by this part of 1 / electrodes (simulated: 0.87 of σ with 8, 0.985 with 59)."""
+
 
 @njit(nogil=True)
 def _smallest(values, n, rank):  # type: ignore[no-untyped-def]
@@ -110,6 +113,11 @@ class Reference:
                     raise ConfigError(f"detect.reference.groups: each electrode in one group, but {selector!r} {what}")
                 seen |= set(group)
         self._groups = groups
+        self.sigma_factor = np.ones(info.n_channels, np.float32)
+        """By what the MAD of each channel (channels,) is too small: behind a median the one in the middle is exactly 0."""
+        if self._median:
+            for group in groups:
+                self.sigma_factor[group] = 1 / (1 - ZEROS / max(len(group), 2))
         self._all = np.array([p for group in groups for p in group], np.int32)
         self._starts = np.cumsum([0, *map(len, groups)]).astype(np.int64)
         self.use(np.ones(info.n_channels, bool))
