@@ -3,7 +3,7 @@
 `rtspikes run --source "sim:LAYOUT?live=1" --log` with a subscriber in another process: nothing waits, and what did not
 fit would be lost and told. `sim_cpu` is making the samples alone, `engine_cpu` the whole engine with it, in parts of
 one core; `lost` adds up samples lost, messages missed, and spikes missing in log or subscriber; recall and precision
-are against the simulation's truth (spikes of at least 8 times the noise; one to one within 1 ms), at the default threshold.
+are against the simulation's truth (spikes of at least 8 times the noise; one to one within 1 ms), with the defaults.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class Reference:
                 seen |= set(group)
         self._groups = groups
         self.sigma_factor = np.ones(info.n_channels, np.float32)
-        """By what the MAD of each channel (channels,) is too small: behind a median the one in the middle is exactly 0."""
+        """By what each channel's MAD (channels,) is too small: behind a median the one in the middle is exactly 0."""
         if self._median:
             for group in groups:
                 self.sigma_factor[group] = 1 / (1 - ZEROS / max(len(group), 2))
