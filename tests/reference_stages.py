@@ -204,16 +204,18 @@ class Stages:
             groups = [[p for p in select(s, self.info.channels) if p in self.electrodes] for s in r.groups]
         out = y.copy()
         for group in groups:
-            if r.kind == "average":
-                total = np.zeros(len(y))
-                for p in group:
-                    total += y[:, p].astype(float)
-                common = (total / len(group)).astype(F)
-            else:
-                ordered = np.sort(y[:, group], axis=1)
-                n = len(group)
-                common = ordered[:, n // 2] if n % 2 else F(0.5) * (ordered[:, n // 2 - 1] + ordered[:, n // 2])
+            if len(group) < 2:
+                continue
+            total = np.zeros(len(y))
             for p in group:
+                total += y[:, p].astype(float)
+            for p in group:
+                if r.kind == "average":
+                    common = (total / len(group)).astype(F)
+                else:
+                    others = np.sort(y[:, [q for q in group if q != p]], axis=1)
+                    n = others.shape[1]
+                    common = others[:, n // 2] if n % 2 else F(0.5) * (others[:, n // 2 - 1] + others[:, n // 2])
                 out[:, p] = y[:, p] - common
         return out
 
@@ -271,7 +273,7 @@ class Stages:
         kind = self.kinds[i][n - self.segments[i][0], channel]
         if not kind:
             return quiet
-        return max(quiet, n + 1 + (self.dead if kind == BAD else self.hold_off))
+        return max(quiet, n + 1 + (self.dead + self.history if kind == BAD else self.hold_off))
 
     def _compared(self, i: int, channel: int) -> NDArray[np.float32]:
         """Return what is compared with the threshold, at the samples where it is known."""
@@ -545,7 +547,7 @@ class Stages:
         for (first, _), kinds in zip(self.segments, self.kinds, strict=True):
             for n, channel in zip(*np.nonzero(kinds), strict=True):
                 at = first + n - self.begin
-                after = self.dead if kinds[n, channel] == BAD else self.hold_off
+                after = self.dead + self.history if kinds[n, channel] == BAD else self.hold_off
                 hidden[at : at + 1 + after, channel] = True
         return hidden
 

@@ -109,7 +109,7 @@ def _follow(  # type: ignore[no-untyped-def]
             for m in range(first, stop):
                 kind = held[tile, m % depth, lane] if info.last_held >= m else uint8(0)
                 if kind:
-                    until = m + 1 + (info.dead if kind == HELD_BAD else hold_off)
+                    until = m + 1 + (info.after_bad if kind == HELD_BAD else hold_off)
                     if opened[tile, lane] >= 0 and m >= closes[tile, lane]:
                         n = _close(intervals, n, opened, closes[tile, lane], tile, lane, lanes)
                     if opened[tile, lane] < 0:

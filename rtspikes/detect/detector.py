@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +85,7 @@ class Detector:
         self.method = make_method(settings, rate, self.table, search)
         if self.method.finds_extremum:
             search = 0
-        self._vetoes = Vetoes(info, settings.artifacts, settings.neighbours, snippet, search)
+        self._vetoes = Vetoes(info, settings.artifacts, settings.neighbours, snippet, search + self.method.back)
         rebound = settings.rebound.reject and settings.method in REBOUND_METHODS
         self._rebound = design_rebound(self.sections, rate) if rebound else no_rule()
         own = self.method.shadow.look_ahead
@@ -101,10 +102,17 @@ class Detector:
         self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing)
         lanes = self._lanes
         lanes.state["dead"] = lanes.tiled(self.table.dead_samples, 1)
+        lanes.state["after_bad"] = lanes.state["dead"] + self.method.history
         lanes.state["search"] = np.minimum(search, lanes.state["dead"] - 1)
         self.method.bind(lanes)
         floor = lanes.tiled(self.table.floor_uv.astype(np.float32), np.inf)
         self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
+        self._own_level = self.noise
+        """σ of each channel's own signal, before any reference: by it a channel is dead or noisy."""
+        if settings.reference.kind != "none" or self.method.own_level:
+            following = msgspec.structs.replace(settings.noise, mode="running")
+            self._own_level = NoiseTracker(following, rate, floor, first_sample)
+        self._levels_followed = [self.noise] if self._own_level is self.noise else [self.noise, self._own_level]
         self._floor_uv = self.table.floor_uv.astype(np.float32)
         self.health = Health(info, self.noise.block, self.noise.stride)
         self._start_findings: list[Finding] = []
@@ -199,6 +207,20 @@ class Detector:
         do not count.
         """
         blocks = list(blocks)
+        rows, sigma = self._first_sigma(blocks, restarts, referenced=False)
+        self._start_findings = self._look_after(self._first, sigma)
+        if self._own_level is not self.noise:
+            self._own_level.learn(sigma)
+            rows, sigma = self._first_sigma(blocks, restarts, referenced=True)
+        self.noise.learn(sigma)
+        self._apply(self._levels_at(self._first))
+        self._start_update = self._levels
+        return int(rows.valid.sum())
+
+    def _first_sigma(
+        self, blocks: list[tuple[Samples, int]], restarts: Container[int], referenced: bool
+    ) -> tuple[NoiseRows, NDArray[np.float32]]:
+        """Return the rows of the first blocks, and their σ (tiles, lanes); leave everything as before them."""
         stride = prime_stride(self.info.rate_hz, INITIAL_ROW_RATE_HZ)
         base = blocks[0][1] // stride
         last = blocks[-1][1] + len(blocks[-1][0])
@@ -209,21 +231,16 @@ class Detector:
             if first != self.next_sample or self._fresh or first in restarts:
                 self._restart(samples[0], first)
             for at in range(0, len(samples), self._slice):
-                part = samples[at : at + self._slice]
-                self._filter(part, first + at, rows)
+                self._filter(samples[at : at + self._slice], first + at, rows, referenced)
             rows.mark(max(first, self._armed), first + len(samples))
             self.next_sample = first + len(samples)
         sigma = np.zeros(self._lanes.shape, np.float32)
         for tile in range(tiles):
             rows.sigma(tile, sigma[tile])
-        self.noise.learn(sigma)
-        self._apply(self._levels_at(self._first))
-        self._start_update = self._levels
         self.next_sample, self._fresh = self._first, True
-        self._start_findings = self._look_after(self._first, sigma)
         self._front.forget()
         self._blanking.forget()
-        return int(rows.valid.sum())
+        return rows, sigma
 
     def process(self, samples: Samples, first: int, restart: bool = False) -> Events:
         """Take in a block, raw (n, channels), whose first row has the absolute index `first`; return what it brought.
@@ -266,8 +283,9 @@ class Detector:
         rows = self.noise.rows
         n_intervals = self._filter(samples, first, rows)
         end = first + len(samples)
-        rows.mark(max(first, self._armed), end)
-        self.noise.work(end)
+        for level in self._levels_followed:
+            level.rows.mark(max(first, self._armed), end)
+            level.work(end)
         self.settling_total += max(0, min(end, self._armed) - first)
         hold_off = self._blanking.hold_off
         self.method.scan(Look(self._segment, self._armed, first, end, self._falling, self._rising, hold_off))
@@ -280,16 +298,25 @@ class Detector:
             events.unobserved = self._blanking.take(n_intervals)
         return events
 
-    def _filter(self, samples: Samples, first: int, rows: NoiseRows) -> int:
-        """Lead samples through the stages before the method; return how many blanked intervals have ended."""
+    def _filter(self, samples: Samples, first: int, rows: NoiseRows, referenced: bool = True) -> int:
+        """Lead samples through the stages before the method; return how many blanked intervals have ended.
+
+        referenced: whether to take the common reference off.
+        """
         stop = first + len(samples)
         held = self._front.run(samples, first, self._blanking.find(samples, first))
-        if self._reference is not None:
+        own = self._own_level.rows
+        if rows is self.noise.rows and own is not rows:
+            take_rows(self._lanes.trace, own.rows, first, stop, own.stride, own.base)
+        if referenced and self._reference is not None:
             self._reference.run(first, stop)
         self.method.prepare(self._segment, first, stop)
-        levelled = self.method.compared if self.method.own_level else self._lanes.trace
+        levelled = self.method.compared if referenced and self.method.own_level else self._lanes.trace
         take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
-        return self._blanking.follow(first, stop, self._armed, held, rows)
+        n_intervals = self._blanking.follow(first, stop, self._armed, held, rows)
+        if rows is self.noise.rows and own is not rows and self._blanking.hidden is not None:
+            own.rows[np.isnan(rows.rows)] = np.nan
+        return n_intervals
 
     def _ended(self, end: int, drain: bool) -> Events:
         """Return what has been found, and what has ended at `end`, judged."""
@@ -356,8 +383,11 @@ class Detector:
         if (changed := self.noise.cross(sample)) is not None:
             self._apply(self._levels_at(changed))
             events.append(self._told(self._levels))
-        if self.noise.measured is not None and self.noise.measured != self.health.sample:
-            events.append(self._told_of(self._look_after(self.noise.measured, self.noise.now)))
+        own = self._own_level
+        if own is not self.noise:
+            own.cross(sample)
+        if own.measured is not None and own.measured != self.health.sample:
+            events.append(self._told_of(self._look_after(own.measured, own.now)))
         while self.method.boundary <= sample:
             frozen = self.noise.following and self.noise.frozen(self.method.boundary)
             self.method.cross(sample, self.noise.sigma, frozen)
@@ -373,14 +403,12 @@ class Detector:
             per_channel(self.noise.since_freeze),
         )  # fmt: skip
         if self._reference is not None:
-            self._reference.use(self.health.usable)
+            self._reference.use(self.health.usable, self.health.silent)
         return findings
 
     def _levels_at(self, sample: int) -> ThresholdUpdate:
         """Return the thresholds that settings, changes and σ give."""
         sigma = self._lanes.channels(self.noise.sigma).copy()
-        if self._reference is not None and self.noise.following:
-            sigma *= self._reference.sigma_factor
         below, above = self.table.levels(sigma)
         return ThresholdUpdate(sample, sigma, below, above)
 

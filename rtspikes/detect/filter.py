@@ -20,6 +20,10 @@ MAINS_ZERO_HZ, MAINS_POLE_HZ, MAINS_POLE_Q = 54.72, 40.56, 1.03
 """Its section against mains: zeros between 50 and 60 Hz, and poles broad enough to reach both."""
 
 
+LARGEST_POLE = 1 - 1e-5
+"""Poles nearer to the unit circle are not where they should be in float32, or beyond it."""
+
+
 def design(settings: FilterSettings, rate_hz: float) -> NDArray[np.float32]:
     """Return the sections, float32 (sections, 5): b0 b1 b2 a1 a2 with a0 = 1; 0 sections for kind "none".
 
@@ -52,7 +56,24 @@ def design(settings: FilterSettings, rate_hz: float) -> NDArray[np.float32]:
     zeros = np.concatenate([z for z, _, _ in parts])
     poles = np.concatenate([p for _, p, _ in parts])
     sos = signal.zpk2sos(zeros, poles, np.prod([k for _, _, k in parts]))
-    return np.ascontiguousarray(sos[:, [0, 1, 2, 4, 5]], np.float32)
+    sections = np.ascontiguousarray(sos[:, [0, 1, 2, 4, 5]], np.float32)
+    if np.abs(_poles(sections)).max() > LARGEST_POLE:
+        raise ConfigError(
+            f"detect.filter: a corner of {low:g} Hz with order {max(n for n, *_ in orders)} at {rate_hz:g} Hz is more "
+            f"than float32 can hold; raise the corner, or lower the order"
+        )
+    return sections
+
+
+def _poles(sections: NDArray[np.float32]) -> NDArray[np.complex128]:
+    """Return all poles of sections (n, 5), as their float32 coefficients have them."""
+    return np.concatenate([np.roots([1.0, float(a1), float(a2)]) for *_, a1, a2 in sections])
+
+
+def passes_dc(sections: NDArray[np.float32]) -> bool:
+    """Tell whether a constant passes: whether there is no high-pass."""
+    numerator, denominator = sections[:, :3].sum(axis=1, dtype=float), 1 + sections[:, 3:].sum(axis=1, dtype=float)
+    return bool(abs(np.prod(numerator / denominator)) > 1e-3)
 
 
 def _spike(rate_hz: float) -> NDArray[np.float32]:

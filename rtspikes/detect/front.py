@@ -14,6 +14,7 @@ from numba import boolean, float32, int16, int64, njit, uint8
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
+from rtspikes.detect.filter import passes_dc
 from rtspikes.detect.lanes import BLOCK, HELD_BAD, HELD_BLANK, Lanes, f2, f3, f4, i1, lane_type
 from rtspikes.types import Samples, StreamInfo
 
@@ -179,7 +180,7 @@ class Front:
         self._own_offset = lanes.tiled(np.array([c.offset_uv for c in info.channels], np.float32), 0)
         self._offset = self._own_offset.copy()
         self._states = np.zeros((lanes.shape[0], len(sections), 2, lanes.shape[1]), np.float32)
-        self._continuous = bool(len(sections)) and bool((np.abs(sections[:, :3].sum(axis=1)) < 1e-5).any())
+        self._continuous = bool(len(sections)) and not passes_dc(sections)
         self._last_good = np.zeros(lanes.shape, np.float32)
         self._blanked = np.zeros(lanes.shape, np.uint8)
         self._dirty_until = np.zeros(lanes.shape[0], np.int64)

@@ -80,6 +80,11 @@ class Health:
         """How many electrodes are in each state."""
         return {name: int(state.sum()) for name, state in self._state.items()}
 
+    @property
+    def silent(self) -> NDArray[np.bool_]:
+        """Electrodes (channels,) without measurable noise."""
+        return self._silent
+
     def channels(self, state: str) -> NDArray[np.intp]:
         """Return the positions of the electrodes in a state."""
         return np.flatnonzero(self._state[state])

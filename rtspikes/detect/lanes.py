@@ -26,6 +26,7 @@ MAX_LANES = 256
 LANE_DTYPE = np.dtype(
     [
         ("dead", "<i8"),  # samples after a crossing without another one
+        ("after_bad", "<i8"),  # samples without a crossing behind one that was no voltage
         ("search", "<i8"),  # samples after a crossing in which the peak is searched
         ("quiet_until", "<i8"),  # no crossing before this sample
         ("last_held", "<i8"),  # the last sample that was held; −1: none yet
@@ -189,8 +190,11 @@ def emit(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def silence(state, held, lane, n, hold_off):  # type: ignore[no-untyped-def]
-    """Let the lane be quiet after a sample `n` that was held: for a dead time, or for `hold_off` after a blanking."""
+    """Let the lane be quiet after a sample `n` that was held.
+
+    For a dead time and what a decision rests on, or for `hold_off` after a blanking.
+    """
     kind = held[n % len(held), lane]
     if kind:
-        after = state[lane].dead if kind == HELD_BAD else hold_off
+        after = state[lane].after_bad if kind == HELD_BAD else hold_off
         state[lane].quiet_until = max(state[lane].quiet_until, n + 1 + after)

@@ -20,6 +20,8 @@ from numba import float32, njit
 from numpy.typing import NDArray
 from scipy import signal
 
+from rtspikes.detect.filter import passes_dc
+
 BEFORE_MS, AFTER_MS = 2.5, 1.5
 """The window of g around the extremum."""
 
@@ -88,7 +90,7 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
     def samples(ms: float) -> int:
         return round(ms * 1e-3 * rate_hz)
 
-    if not len(sections) or not (np.abs(sections[:, :3].sum(axis=1)) < 1e-5).any():
+    if not len(sections) or passes_dc(sections):
         return no_rule()
     sos = np.insert(sections.astype(np.float64), 3, 1.0, axis=1)
     before, after = samples(BEFORE_MS), samples(AFTER_MS)

@@ -1,12 +1,13 @@
 """Common reference: what the electrodes of a group have in common at a sample is taken off each of them.
 
-Sums run over the channels in their order, in double precision; a median is the order statistic itself.
+Sums run over the channels in their order, in double precision. A median is that of the other electrodes: with its own
+value among them, one electrode in the middle would be exactly 0 at every sample, and its noise level too low.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, float32, int32, int64, njit, void
+from numba import boolean, float32, int32, int64, njit, uint8, void
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
@@ -15,9 +16,6 @@ from rtspikes.detect.settings import ReferenceSettings
 from rtspikes.errors import ConfigError
 from rtspikes.selectors import select
 from rtspikes.types import StreamInfo
-
-ZEROS = 0.9
-"""The MAD behind a common median is low by this part of 1 / electrodes (simulated: 0.87 of σ with 8, 0.985 with 59)."""
 
 
 @njit(nogil=True)
@@ -47,24 +45,15 @@ def _smallest(values, n, rank):  # type: ignore[no-untyped-def]
     return values[rank]
 
 
-@njit(nogil=True)
-def _median(values, n):  # type: ignore[no-untyped-def]
-    """Return the median of the first `n` values, the mean of the middle two where `n` is even; reorders them."""
-    upper = _smallest(values, n, n // 2)
-    if n % 2:
-        return upper
-    lower = values[0]
-    for i in range(1, n // 2):
-        lower = max(lower, values[i])
-    return float32(0.5) * (lower + upper)
-
-
-@kernel(void(f3, int64, int64, int32[::1], i1, i1, int32[::1], i1, boolean))
-def _subtract(trace, first, stop, counted, counted_starts, sizes, all_of, starts, median):  # type: ignore[no-untyped-def]
+@kernel(void(f3, int64, int64, int32[::1], i1, i1, int32[::1], i1, uint8[::1], boolean))
+def _subtract(  # type: ignore[no-untyped-def]
+    trace, first, stop, counted, counted_starts, sizes, all_of, starts, counts, median
+):  # fmt: skip
     """Take the groups' common signal off the samples [first, stop) of `trace`, in place.
 
     counted[counted_starts[g] : + sizes[g]] are the channels of group g that say what is common (none: nothing is
-    taken off); all_of[starts[g] : starts[g + 1]] are those that it is taken off.
+    taken off); all_of[starts[g] : starts[g + 1]] are those that it is taken off. counts: (channels,) whether it is one
+    of the former.
     """
     _, depth, lanes = trace.shape
     values = np.empty(len(counted) + 1, np.float32)
@@ -75,20 +64,37 @@ def _subtract(trace, first, stop, counted, counted_starts, sizes, all_of, starts
             if k == 0:
                 continue
             begin = counted_starts[g]
+            total = 0.0
+            for i in range(k):
+                c = counted[begin + i]
+                values[i] = trace[c // lanes, row, c % lanes]
+                total += values[i]
+            common = float32(total / k)
+            lower = middle = upper = common
             if median:
-                for i in range(k):
-                    c = counted[begin + i]
-                    values[i] = trace[c // lanes, row, c % lanes]
-                common = _median(values, k)
-            else:
-                total = 0.0
-                for i in range(k):
-                    c = counted[begin + i]
-                    total += trace[c // lanes, row, c % lanes]
-                common = float32(total / k)
+                middle = _smallest(values, k, k // 2)
+                lower, upper = values[0], middle
+                for i in range(1, k // 2):
+                    lower = max(lower, values[i])
+                if k % 2 and k > 1:
+                    upper = values[k // 2 + 1]
+                    for i in range(k // 2 + 2, k):
+                        upper = min(upper, values[i])
+                common = middle if k % 2 else float32(0.5) * (lower + middle)
             for i in range(starts[g], starts[g + 1]):
                 c = all_of[i]
-                trace[c // lanes, row, c % lanes] -= common
+                x = trace[c // lanes, row, c % lanes]
+                rest = common
+                if median and counts[c]:
+                    if k % 2 == 0:
+                        rest = middle if x < middle else lower
+                    elif x < middle:
+                        rest = float32(0.5) * (middle + upper)
+                    elif x > middle:
+                        rest = float32(0.5) * (lower + middle)
+                    else:
+                        rest = float32(0.5) * (lower + upper)
+                trace[c // lanes, row, c % lanes] = x - rest
 
 
 class Reference:
@@ -105,6 +111,8 @@ class Reference:
             wells = {c.well for c in info.channels if c.kind == "electrode"}
             groups = [[p for p in electrodes if info.channels[p].well == well] for well in sorted(wells, key=str)]
         else:
+            if not settings.groups:
+                raise ConfigError("detect.reference.groups must name at least one group, got an empty list")
             groups = [[p for p in select(s, info.channels) if p in set(electrodes)] for s in settings.groups]
             seen: set[int] = set()
             for selector, group in zip(settings.groups, groups, strict=True):
@@ -113,25 +121,32 @@ class Reference:
                     raise ConfigError(f"detect.reference.groups: each electrode in one group, but {selector!r} {what}")
                 seen |= set(group)
         self._groups = groups
-        self.sigma_factor = np.ones(info.n_channels, np.float32)
-        """By what each channel's MAD (channels,) is too small: behind a median the one in the middle is exactly 0."""
-        if self._median:
-            for group in groups:
-                self.sigma_factor[group] = 1 / (1 - ZEROS / max(len(group), 2))
-        self._all = np.array([p for group in groups for p in group], np.int32)
-        self._starts = np.cumsum([0, *map(len, groups)]).astype(np.int64)
-        self.use(np.ones(info.n_channels, bool))
+        self._used: bytes | None = None
+        self.use(np.ones(info.n_channels, bool), np.zeros(info.n_channels, bool))
 
-    def use(self, usable: NDArray[np.bool_]) -> None:
-        """Let only channels that are `usable` (channels,) say what is common."""
+    def use(self, usable: NDArray[np.bool_], silent: NDArray[np.bool_]) -> None:
+        """Let only channels that are `usable` (channels,) say what is common, and leave `silent` ones as they are.
+
+        One electrode alone has nothing in common with others.
+        """
+        used = usable.tobytes() + silent.tobytes()
+        if used == self._used:
+            return
+        self._used = used
         counted = [[p for p in group if usable[p]] for group in self._groups]
+        counted = [group if len(group) > 1 else [] for group in counted]
+        taken_off = [[p for p in group if not silent[p]] for group in self._groups]
+        self._all = np.array([p for group in taken_off for p in group] or [0], np.int32)
+        self._starts = np.cumsum([0, *map(len, taken_off)]).astype(np.int64)
         self._counted = np.array([p for group in counted for p in group] or [0], np.int32)
         self._sizes = np.array([len(group) for group in counted], np.int64)
         self._counted_starts = np.cumsum([0, *self._sizes[:-1]]).astype(np.int64)
+        self._counts = np.zeros(len(usable), np.uint8)
+        self._counts[[p for group in counted for p in group]] = 1
 
     def run(self, first: int, stop: int) -> None:
         """Take it off the samples [first, stop) of the history."""
         _subtract(
             self._lanes.trace, first, stop, self._counted, self._counted_starts, self._sizes, self._all, self._starts,
-            self._median,
+            self._counts, self._median,
         )  # fmt: skip

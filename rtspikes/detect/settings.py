@@ -60,9 +60,11 @@ class NoiseSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="running: follows the signal; freeze: stops after freeze_after_s; file: read from `file`"),
     ] = "running"
     initial_s: Annotated[
-        float, Meta(gt=0, le=60, description="stretch (s) held at the start, from which the first σ is learnt")
+        float, Meta(ge=0.05, le=60, description="stretch (s) held at the start, from which the first σ is learnt")
     ] = 0.5
-    block_s: Annotated[float, Meta(gt=0, le=60, description="length (s) of the stretch behind each new σ value")] = 0.5
+    block_s: Annotated[float, Meta(ge=0.05, le=60, description="length (s) of the stretch behind each new σ value")] = (
+        0.5
+    )
     window_s: Annotated[
         float,
         Meta(
@@ -129,7 +131,7 @@ class ReferenceSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["none", "average", "median"], Meta(description="what is subtracted from every electrode of a group")
     ] = "none"
     groups: Annotated[
-        Literal["all", "well"] | tuple[str, ...],
+        Literal["all", "well"] | tuple[str | int, ...],
         Meta(description='groups: "all" electrodes, each "well", or a list of selectors, one per group'),
     ] = "all"
 

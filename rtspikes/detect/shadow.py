@@ -68,7 +68,7 @@ def shadowed(  # type: ignore[no-untyped-def]
     last = end - delay
     height = float32(0)
     peak = crossing
-    for n in range(crossing, min(crossing + min(own, dead - 1) + 1, last)):
+    for n in range(crossing, min(crossing + own + 1, last)):
         value = side * score[(n + delay) % depth, lane]
         if value > height:
             height, peak = value, n
@@ -76,7 +76,7 @@ def shadowed(  # type: ignore[no-untyped-def]
         value = side * score[(n + delay) % depth, lane]
         if float32(PART) * value > height or (n >= peak - near and value >= height):
             return True
-    for n in range(crossing + dead, min(peak + near + 1, last)):
+    for n in range(crossing + max(dead, own + 1), min(peak + near + 1, last)):
         if side * score[(n + delay) % depth, lane] > height:
             return True
     return False

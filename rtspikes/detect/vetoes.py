@@ -87,7 +87,7 @@ class Vetoes:
     def __init__(
         self, info: StreamInfo, artifacts: ArtifactSettings, neighbours: NeighbourSettings, snippet: int, search: int
     ) -> None:
-        """snippet: samples of a waveform. search: from a crossing to its extremum, at most."""
+        """snippet: samples of a waveform. search: samples between a crossing and its extremum, at most."""
         rate = info.rate_hz
         wells = {name: i for i, name in enumerate(dict.fromkeys(c.well for c in info.channels))}
         self._well = np.array([wells[c.well] for c in info.channels], np.int32)

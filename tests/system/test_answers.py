@@ -64,7 +64,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "replay good.raw --set detect": (
         USAGE, "--set wants KEY=VALUE, for example detect.threshold=4.5, got 'detect'"),
     "replay good.raw --set foo.bar=1": (
-        USAGE, "unknown key 'foo'; known: source, markers, detect, channels, ring, publish, history, reply, session"),
+        USAGE,
+        "unknown key 'foo'; known: source, markers, detect, channels, blank, ring, publish, history, reply, session"),
     "replay good.raw --set detect.threshold=-4": (USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got -4"),
     "replay good.raw --set detect.threshold=high": (
         USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got 'high'"),
@@ -145,7 +146,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "export good.rtspikes --to csv -o none/x": (
         DATA, f"cannot write {Path('none/x')}: no such file or directory; choose another file with -o"),
     "info hollow.rtspikes": (DATA, f"{Path('hollow.rtspikes/session.json')} is damaged: it lacks 'rate_hz'"),
-    "info newer.rtspikes": (DATA, "newer.rtspikes: log format must be 1 … 2, got 9; read it with a newer rtspikes"),
+    "info newer.rtspikes": (DATA, "newer.rtspikes: log format must be 1 … 3, got 9; read it with a newer rtspikes"),
     "info cut.rtspikes": (
         DATA, f"{Path('cut.rtspikes/journal.bin')}: its entries do not join; the log was changed after the fact"),
 }  # fmt: skip

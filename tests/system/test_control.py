@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import rtspikes as package
+from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from rtspikes.subscribers.log.reader import Session, read_session
 from tests.simulated import RATE_HZ, simulate, write_recording
 from tests.system.processes import DEADLINE_S, Running, command, rtspikes, wait_until
@@ -184,7 +185,7 @@ def test_another_threshold_is_in_force_from_its_sample_on(run: SimpleNamespace) 
     frozen, lower, fixed = PLANNED["freeze"], PLANNED["threshold E1 3.5"], PLANNED["threshold E3 -40 --uv"]
     (before,) = set(of_channel(run.log, 0, frozen, lower)["threshold_uv"].tolist())
     (after,) = set(of_channel(run.log, 0, lower, PLANNED["follow"])["threshold_uv"].tolist())
-    assert after / before == pytest.approx(3.5 / 5)
+    assert after / before == pytest.approx(3.5 / DEFAULT_THRESHOLD["threshold"])
     assert -40 not in of_channel(run.log, 2, 0, fixed)["threshold_uv"]
     assert set(of_channel(run.log, 2, fixed, run.log.to_sample)["threshold_uv"].tolist()) == {-40.0}
 

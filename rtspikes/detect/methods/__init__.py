@@ -81,7 +81,7 @@ def make_method(settings: DetectSettings, rate_hz: float, table: ThresholdTable,
         case "energy":
             from rtspikes.detect.methods.energy import EnergyMethod
 
-            return EnergyMethod(rate_hz, settings.energy, table.signs)
+            return EnergyMethod(rate_hz, settings.energy, table.signs, search)
         case "window":
             from rtspikes.detect.methods.window import WindowMethod
 
@@ -89,7 +89,7 @@ def make_method(settings: DetectSettings, rate_hz: float, table: ThresholdTable,
         case "hoop":
             from rtspikes.detect.methods.hoop import HoopMethod
 
-            return HoopMethod(rate_hz, settings.hoop, search)
+            return HoopMethod(rate_hz, settings.hoop, max(1, round(settings.peak_ms * 1e-3 * rate_hz)))
         case "matched":
             from rtspikes.detect.methods.matched import MatchedMethod
 

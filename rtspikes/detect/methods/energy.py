@@ -56,14 +56,14 @@ class EnergyMethod:
     boundary = NEVER
     own_level = True
 
-    def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign]) -> None:
-        """signs: of each channel's spikes."""
+    def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign], search: int) -> None:
+        """signs: of each channel's spikes. search: samples from a crossing to its extremum, at most."""
         self._k = settings.k or max(1, round(K_MS * 1e-3 * rate_hz))
         window = np.hamming(4 * self._k + 1)
         self._window = (window / window.sum()).astype(np.float32)
         self._signs = signs
         self.delay = 3 * self._k
-        self.back = 2 * self._k
+        self.back = 2 * self._k if search else 0
         self.history = self.kept = 6 * self._k + 1
 
     def bind(self, lanes: Lanes) -> None:

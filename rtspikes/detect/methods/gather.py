@@ -223,7 +223,7 @@ def collect(  # type: ignore[no-untyped-def]
                     for n in range(start, end):
                         kind = held[tile, n % depth, lane]
                         if kind:
-                            after = state[tile, lane].dead + taps if kind == HELD_BAD else hold_off
+                            after = state[tile, lane].after_bad if kind == HELD_BAD else hold_off
                             clear[tile, lane] = max(clear[tile, lane], n + 1 + after)
                     limit[lane] = NEVER
             start = end

@@ -36,11 +36,11 @@ def _passes(rows, lane, m, spans, levels, search, largest):  # type: ignore[no-u
 @kernel(
     void(
         f3, uint8[:, :, ::1], lane_type[:, ::1], int64, int64, int64, int64, f2, f2, int64[:, ::1], f2, float64, int64,
-        int64, int64[:, ::1], pending_type[:, ::1], i1, found_type[::1], i1,
+        int64, int64, int64[:, ::1], pending_type[:, ::1], i1, found_type[::1], i1,
     )
 )  # fmt: skip
 def _scan(  # type: ignore[no-untyped-def]
-    trace, held, state, segment, armed, first, stop, below, above, spans, levels, largest, delay, hold_off,
+    trace, held, state, segment, armed, first, stop, below, above, spans, levels, largest, search, delay, hold_off,
     refused, pending, n_pending, found, n_found,
 ):  # fmt: skip
     """Decide the crossings of [first − delay, stop − delay). spans: (hoops, 2) samples; levels: (hoops, 2) µV."""
@@ -60,7 +60,9 @@ def _scan(  # type: ignore[no-untyped-def]
                 rises = value > rise and not before[lane] > rise
                 if not awake or not (falls or rises) or n < lane_states[lane].quiet_until:
                     continue
-                if _passes(rows, lane, m, spans, levels, min(lane_states[lane].search, delay), float32(largest)):
+                if _passes(
+                    rows, lane, m, spans, levels, min(search, delay, lane_states[lane].dead - 1), float32(largest)
+                ):
                     emit(
                         lane, tile * lanes, n, m, value, fall if falls else rise, -1 if falls else 1, lane_states,
                         pending[tile], n_pending, tile, found, n_found,
@@ -94,6 +96,7 @@ class HoopMethod:
         self._largest = np.inf if settings.largest_uv is None else settings.largest_uv
         ends = [end for _, end in spans]
         self.delay = max([*ends, 0 if settings.largest_uv is None else search])
+        self._search = search
         self.history = self.kept = self.delay + 1
 
     def bind(self, lanes: Lanes) -> None:
@@ -115,8 +118,8 @@ class HoopMethod:
         x = self._lanes
         _scan(
             x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above, self._spans,
-            self._levels, self._largest, self.delay, look.hold_off, self.refused, x.pending, x.n_pending, x.found,
-            x.n_found,
+            self._levels, self._largest, self._search, self.delay, look.hold_off, self.refused, x.pending,
+            x.n_pending, x.found, x.n_found,
         )  # fmt: skip
 
     def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:

@@ -50,7 +50,7 @@ def test_a_change_is_its_map_and_comes_back_from_bytes(change: Change, tree: dic
 @pytest.mark.parametrize(
     ("tree", "text"),
     [
-        ({}, "change must be one of threshold, levels, freeze, follow, recalibrate, mute, unmute, got None"),
+        ({}, "change must be one of threshold, levels, freeze, follow, recalibrate, mute, unmute, blank, got None"),
         ({"change": "thaw"}, "change must be one of .*, got 'thaw'"),
         ({"change": ["freeze"]}, r"change must be one of .*, got \['freeze'\]"),
         ({"change": "x" * 10_000}, "got 'x{79}$"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rtspikes.detect.detector import Detector
+from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from rtspikes.detect.noise import QUIET_QUANTILE, SCATTER, prime_stride
 from rtspikes.detect.noise_kernels import mad_sigma, piece_sigmas, quiet_levels
 from rtspikes.detect.settings import DetectSettings, NoiseSettings
@@ -264,7 +265,7 @@ def test_frozen_sigma_stays_and_a_given_sigma_is_used_from_the_first_sample() ->
                      sigma_uv=given_sigma)  # fmt: skip
     updates = [t for e in results for t in e.thresholds]
     assert [u.sample for u in updates] == [0]
-    np.testing.assert_array_equal(updates[0].below_uv, -5 * given_sigma)
+    np.testing.assert_allclose(updates[0].below_uv, -DEFAULT_THRESHOLD["threshold"] * given_sigma, rtol=1e-6)
 
 
 def test_work_is_spread_and_never_changes_when_sigma_takes_effect() -> None:

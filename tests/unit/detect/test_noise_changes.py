@@ -100,6 +100,6 @@ def test_a_sigma_from_a_file_stays() -> None:
     for change, name in ((Recalibrate(), "recalibrate"), (Follow(), "follow")):
         with pytest.raises(ConfigError, match=f'^{name} needs a noise level .* detect.noise.mode = "file"'):
             detector.schedule(change, 0)
-    results = stream(WHOLE, info, DetectSettings(noise=NoiseSettings(mode="file")), [999], sigma_uv=given,
+    results = stream(WHOLE, info, DetectSettings(threshold=5, noise=NoiseSettings(mode="file")), [999], sigma_uv=given,
                      changes=[(7000, Threshold("E1", threshold=9)), (8000, Freeze())])  # fmt: skip
     assert [(u.sample, u.below_uv.tolist()) for u in updates(results)] == [(0, [-30] * 3), (7000, [-54, -30, -30])]
