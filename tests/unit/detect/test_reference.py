@@ -1,4 +1,4 @@
-"""The common reference leaves dead and noisy electrodes out, and makes no events of its own, however small a group is."""
+"""The common reference leaves dead and noisy electrodes out, and makes no events of its own in small groups."""
 
 from __future__ import annotations
 
