@@ -82,7 +82,7 @@ def log_bytes_per_s(n_channels: int, spikes_per_s: float = LOGGED_SPIKES_PER_S, 
     """Return how fast (bytes/s) a session log grows with the default settings; spikes per second and channel."""
     settings = DetectSettings()
     waveform = 4 * sum(round(ms * 1e-3 * rate_hz) for ms in settings.snippet_ms)
-    spikes = n_channels * spikes_per_s * (SPIKE_DTYPE.itemsize + waveform)
+    spikes = n_channels * spikes_per_s * (SPIKE_DTYPE.itemsize + 1 + waveform)  # and a byte of flags
     thresholds = n_channels * THRESHOLD_DTYPE.itemsize / settings.noise.block_s
     return spikes + thresholds + len(FILES) * JOURNAL_DTYPE.itemsize / FLUSH_S
 

@@ -44,7 +44,7 @@ def test_the_disks_room(free: int, level: str) -> None:
 
 
 def test_a_log_grows_by_spikes_waveforms_thresholds_and_the_journal() -> None:
-    journal = 2 * 8 * 44  # bytes/s: two flushes, eight files, 44 bytes each
+    journal = 2 * 11 * 44  # bytes/s: two flushes, eleven files, 44 bytes each
     assert disk.log_bytes_per_s(0) == journal
     assert disk.log_bytes_per_s(10, spikes_per_s=0) == journal + 10 * 24 * 2
-    assert disk.log_bytes_per_s(10, spikes_per_s=5) == journal + 10 * 24 * 2 + 50 * (48 + 60 * 4)
+    assert disk.log_bytes_per_s(10, spikes_per_s=5) == journal + 10 * 24 * 2 + 50 * (48 + 1 + 60 * 4)
