@@ -34,7 +34,8 @@ DEATHS = (22 * MINUTES, 27 * MINUTES)
 
 ENGINE = (
     *("--source", f"sim:1024?live=1&seconds={SECONDS}", "--publish", "tcp://127.0.0.1:0", "--wait-subscribers", 4),
-    *("--set", "detect.threshold=3.03", "--set", "history.max_mib=128"),
+    *("--set", "detect.threshold=3.03", "--set", "history.max_mib=128", "--set", "detect.filter.order=1"),
+    *("--set", "detect.rebound.reject=false"),
 )
 
 

@@ -76,12 +76,12 @@ def test_equals_the_plain_reference_byte_for_byte(case: str, segments: Segments)
 @pytest.mark.parametrize("segments", [WHOLE, WITH_GAPS], ids=["whole", "with gaps"])
 @pytest.mark.parametrize("case", CASES)
 def test_chunking_never_changes_the_events(case: str, segments: Segments, sizes: list[int]) -> None:
-    short = [(first, x[:12000] if sizes == [1] else x) for first, x in segments]
+    short = [(first, x[:12000] if sizes[-1] == 1 else x) for first, x in segments]
     info = stream_info(3)
     assert joined(stream(short, info, CASES[case], sizes)) == joined(stream(short, info, CASES[case], [555]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
     gaps=st.lists(st.tuples(st.integers(1, 30000), st.integers(0, 30000)), max_size=3),

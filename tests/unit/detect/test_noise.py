@@ -20,7 +20,7 @@ from tests.unit.detect.tracking import DEFAULT, FLOOR_UV, band_passed, bursts, c
 from tests.unit.detect.tracking import sigmas as tracked
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 5)), elements=st.floats(-1e6, 1e6, width=32)))
 def test_mad_is_the_exact_order_statistic(values: np.ndarray) -> None:
     sigma = np.empty(values.shape[1], np.float32)
@@ -39,7 +39,7 @@ def test_rows_that_are_not_valid_do_not_count() -> None:
     assert sigma[0] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9), st.integers(16, 150), st.floats(0, 1), st.floats(-1e4, 1e4), st.integers(0, 2**32))
 def test_values_of_pieces_are_the_references(pieces: int, rows: int, lost: float, offset: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_values_of_pieces_are_the_references(pieces: int, rows: int, lost: float
     np.testing.assert_array_equal(values, piece_mads(grid, pieces))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 90), st.floats(0, 1), st.floats(0, 1), st.floats(0.02, 0.3), st.integers(0, 2**32))
 def test_quiet_levels_are_the_references(n: int, active: float, dead: float, scatter: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def test_bursts_in_30_percent_of_the_time_move_sigma_by_less_than_5_percent(
 
 
 @pytest.mark.parametrize("every_s", [1e9, 5.0, 3.0])
-@pytest.mark.parametrize("phase_s", [0.0, 0.13, 0.37])
+@pytest.mark.parametrize("phase_s", [0.0, 0.13])
 def test_a_stimulus_artifact_moves_sigma_by_less_than_2_percent(
     quiet: np.ndarray, every_s: float, phase_s: float
 ) -> None:

@@ -86,7 +86,7 @@ def check_promises(results: Results) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     schedule=SCHEDULES,
     gaps=GAPS,
