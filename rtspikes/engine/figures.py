@@ -49,7 +49,7 @@ def channel_figures(detector: Counting, info: StreamInfo, enabled: NDArray[np.bo
     return figures
 
 
-def since_freeze(ratios: NDArray[np.float32]) -> dict[str, float] | None:
-    """Return how σ now compares with σ when it was frozen, from its ratios (channels,); None: it is not frozen."""
+def since_freeze(ratios: NDArray[np.float32]) -> dict[str, float]:
+    """Return how σ now compares with σ when it was frozen, from its ratios (channels,); empty: it is not frozen."""
     known = ratios[np.isfinite(ratios)]
-    return {name: round(value, 4) for name, value in spread(known).items()} if len(known) else None
+    return {name: round(value, 4) for name, value in spread(known).items()} if len(known) else {}

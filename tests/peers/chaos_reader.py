@@ -49,7 +49,7 @@ def main(endpoint: str, folder: Path) -> None:
         "missed": missed,
         "missed_total": subscriber.missed_total,
         "largest_bytes": largest,
-        "status": status,
+        "status": {key: value for key, value in status.items() if not isinstance(value, bytes)},
         "end": subscriber.end,
     }
     (folder / "told.json").write_text(json.dumps(told), "utf-8")
