@@ -121,9 +121,10 @@ class Commands:
         if name == "mark":
             return self._mark(entries.get("text"), by)
         if name == "shutdown":
-            self._announce("shutdown", self._received(), {"change": "shutdown"}, by)
+            sample = self._received()
+            self._announce("shutdown", sample, {"change": "shutdown"}, by)
             self._stop()
-            return self._in_force(self._received())
+            return self._in_force(sample)
         at = entries.pop("at_sample", None)
         if at is not None and (isinstance(at, bool) or not isinstance(at, int)):
             raise ConfigError(f"at_sample must be an absolute sample, got {at!r:.40}")
