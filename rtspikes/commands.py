@@ -22,7 +22,7 @@ from rtspikes.detect.detector import Detector
 from rtspikes.errors import ConfigError
 from rtspikes.lines import PERSON
 from rtspikes.types import MARK_DTYPE, StreamInfo
-from rtspikes.wire.announce import Announcer
+from rtspikes.wire.announce import Announcer, tell_late
 from rtspikes.wire.codec import MOST_TEXT
 from rtspikes.wire.messages import levels_part
 from rtspikes.wire.reply import Command, ReplyService
@@ -35,9 +35,6 @@ MOST_AT_ONCE = 4
 
 MOST_SCHEDULED = 256
 """Changes that may wait for their samples."""
-
-MOST_TOLD = 1024
-"""Marks that a notice names."""
 
 LABELS_SAID, LONGEST_SAID = 8, 64
 """Selectors that a notice's text names, and characters of each."""
@@ -174,9 +171,7 @@ class Commands:
                 if not self._blank(blank, sample, line):
                     late.append((sample, line))
         if late:
-            text = f"{len(late)} marks came too late to blank, or too many at once, the first at sample {late[0][0]}"
-            samples, lines = zip(*late[:MOST_TOLD], strict=True)
-            self._announcer.notice("blank_late", text, len(late), late[0][0], samples=list(samples), lines=list(lines))
+            tell_late(self._announcer, late, "came too late to blank, or too many at once")
 
     def _blank(self, blank: Blank, sample: int, line: int) -> bool:
         """Blank for a mark at `sample`, or as soon as can be announced; return False when that would be too late."""

@@ -56,3 +56,12 @@ def _positions(first: int, last: int, selector: str | int, channels: Sequence[Ch
             f"selector {selector!r} must name positions 0 … {len(channels) - 1} of this stream, in rising order"
         )
     return list(range(first, last + 1))
+
+
+def electrodes_by_well(channels: Sequence[ChannelInfo]) -> dict[str | None, list[int]]:
+    """Return the positions of the electrodes, ascending, by well; None: those of no well."""
+    wells: dict[str | None, list[int]] = {}
+    for channel in channels:
+        if channel.kind == "electrode":
+            wells.setdefault(channel.well, []).append(channel.position)
+    return wells

@@ -14,13 +14,13 @@ from numba import boolean, float32, from_dtype, int16, int32, int64, njit, uint8
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import HELD_BAD, Lanes, f2, f3, lane_type
+from rtspikes.detect.lanes import HELD_BAD, Lanes, f2, f3, hold_off_of, lane_type
 from rtspikes.detect.noise import NoiseRows
 from rtspikes.detect.settings import ArtifactSettings
 from rtspikes.errors import ConfigError
+from rtspikes.selectors import electrodes_by_well
 from rtspikes.types import UNOBSERVED_DTYPE, Samples, StreamInfo, UnobservedReason
 
-_NO_ROWS = np.zeros((1, 1, 1), np.float32)
 _interval = from_dtype(UNOBSERVED_DTYPE)
 _BLANKED = int(UnobservedReason.BLANKED)
 
@@ -95,7 +95,7 @@ def _follow(  # type: ignore[no-untyped-def]
     """Follow what was held in [first, stop): set noise rows to NaN, and close intervals in which nothing was seen.
 
     opened, closes: (tiles, lanes) the interval that is open, opened −1: none. blank_end: (tiles, lanes) end of the
-    hold-off after the last blanked sample. rows: (tiles, n, lanes) of samples at multiples of `stride` (0: none) from
+    hold-off after the last blanked sample. rows: (tiles, n, lanes) of samples at multiples of `stride` from
     base · stride on. hidden: (channels,) takes how many samples from `armed` on lie in intervals.
     Return how many `intervals` there are.
     """
@@ -109,7 +109,7 @@ def _follow(  # type: ignore[no-untyped-def]
             for m in range(first, stop):
                 kind = held[tile, m % depth, lane] if info.last_held >= m else uint8(0)
                 if kind:
-                    until = m + 1 + (info.after_bad if kind == HELD_BAD else hold_off)
+                    until = m + 1 + hold_off_of(info, kind, hold_off)
                     if opened[tile, lane] >= 0 and m >= closes[tile, lane]:
                         n = _close(intervals, n, opened, closes[tile, lane], tile, lane, lanes)
                     if opened[tile, lane] < 0:
@@ -120,17 +120,20 @@ def _follow(  # type: ignore[no-untyped-def]
                         blank_end[tile, lane] = until
                 if opened[tile, lane] >= 0 and armed <= m < closes[tile, lane]:
                     hidden[tile * lanes + lane] += 1
-                if stride and m % stride == 0 and (kind or m < blank_end[tile, lane]):
+                if m % stride == 0 and (kind or m < blank_end[tile, lane]):
                     rows[tile, m // stride - base, lane] = np.nan
             if opened[tile, lane] >= 0 and closes[tile, lane] <= stop:
                 n = _close(intervals, n, opened, closes[tile, lane], tile, lane, lanes)
     return n
 
 
+def _no_rails(n_channels: int) -> NDArray[np.float32]:
+    return np.repeat(np.array([[-np.inf], [np.inf]], np.float32), n_channels, axis=1)
+
+
 def rails_of(info: StreamInfo, settings: ArtifactSettings) -> NDArray[np.float32]:
     """Return (2, channels): at or beyond which raw values a channel is at a rail of its converter; ∓inf: unknown."""
-    n = info.n_channels
-    rails = np.repeat(np.array([[-np.inf], [np.inf]], np.float32), n, axis=1)
+    rails = _no_rails(info.n_channels)
     if settings.rails_uv is not None:
         low, high = settings.rails_uv
         if not low < high:
@@ -149,24 +152,24 @@ class Blanking:
     """Finds what is blanked, before the filter, and keeps account of it, behind it."""
 
     def __init__(
-        self, info: StreamInfo, settings: ArtifactSettings, lanes: Lanes, slice_samples: int, history: int
+        self,
+        info: StreamInfo,
+        settings: ArtifactSettings,
+        lanes: Lanes,
+        slice_samples: int,
+        history: int,
+        rails: NDArray[np.float32],
     ) -> None:
-        """history: samples behind a blanked one that a decision may rest on it."""
+        """rails: (2, channels), raw. history: samples behind a blanked one that a decision may rest on it."""
         self._lanes = lanes
-        self._settings = settings
         n = info.n_channels
         self.hold_off = round(settings.hold_off_ms * 1e-3 * info.rate_hz) + history
-        self._rails = rails_of(info, settings)
-        if not settings.saturation:
-            self._rails = np.repeat(np.array([[-np.inf], [np.inf]], np.float32), n, axis=1)
+        self._rails = rails if settings.saturation else _no_rails(n)
         self._slew = np.full(n, np.inf, np.float32)
         if settings.slew_uv is not None:
             self._slew[:] = settings.slew_uv / np.abs([c.gain_uv for c in info.channels])
         self._judged = settings.saturation or settings.slew_uv is not None
-        wells: dict[str | None, list[int]] = {}
-        for c in info.channels:
-            if c.kind == "electrode":
-                wells.setdefault(c.well, []).append(c.position)
+        wells = electrodes_by_well(info.channels)
         self._group = np.full(n, -1, np.int32)
         self._enough = np.zeros(len(wells), np.int64)
         for g, members in enumerate(wells.values()):
@@ -219,7 +222,7 @@ class Blanking:
             self._follows = True
         return self._mask if some else None
 
-    def follow(self, first: int, stop: int, armed: int, held: bool, rows: NoiseRows | None) -> int:
+    def follow(self, first: int, stop: int, armed: int, held: bool, rows: NoiseRows) -> int:
         """Keep account of the samples [first, stop), of which some were `held`; return how many intervals ended.
 
         armed: the first sample that could bring an event. rows: noise rows in which what was blanked is no value.
@@ -231,8 +234,7 @@ class Blanking:
         self._hidden[:] = 0
         n = _follow(
             self._lanes.held, self._lanes.state, first, stop, self.hold_off, self._lanes.n_channels, self._opened,
-            self._closes, self._blank_end, _NO_ROWS if rows is None else rows.rows, 0 if rows is None else rows.stride,
-            0 if rows is None else rows.base, armed, self._hidden, self._intervals,
+            self._closes, self._blank_end, rows.rows, rows.stride, rows.base, armed, self._hidden, self._intervals,
         )  # fmt: skip
         self._open_until = int(max(self._closes.max(), self._blank_end.max()))
         return int(n)

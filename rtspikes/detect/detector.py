@@ -96,7 +96,7 @@ class Detector:
 
         slices = SLICE_BYTES // (4 * info.n_channels)
         self._slice = min(SLICE, max(BLOCK, slices // BLOCK * BLOCK))
-        before = max(self.pre + self.method.back, self._rebound.history + self.method.back, self.method.shadow.history)
+        before = max(self.method.back + max(self.pre, self._rebound.history), self.method.shadow.history)
         back = max(self.method.kept, before)
         spacing = int(self.table.dead_samples.min())
         self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing)
@@ -105,7 +105,8 @@ class Detector:
         lanes.state["after_bad"] = lanes.state["dead"] + self.method.history
         lanes.state["search"] = np.minimum(search, lanes.state["dead"] - 1)
         self.method.bind(lanes)
-        floor = lanes.tiled(self.table.floor_uv.astype(np.float32), np.inf)
+        self._floor_uv = self.table.floor_uv.astype(np.float32)
+        floor = lanes.tiled(self._floor_uv, np.inf)
         self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
         self._own_level = self.noise
         """σ of each channel's own signal, before any reference: by it a channel is dead or noisy."""
@@ -113,11 +114,11 @@ class Detector:
             following = msgspec.structs.replace(settings.noise, mode="running")
             self._own_level = NoiseTracker(following, rate, floor, first_sample)
         self._levels_followed = [self.noise] if self._own_level is self.noise else [self.noise, self._own_level]
-        self._floor_uv = self.table.floor_uv.astype(np.float32)
         self.health = Health(info, self.noise.block, self.noise.stride)
         self._start_findings: list[Finding] = []
-        self._front = Front(info, lanes, self.sections, rails_of(info, settings.artifacts), self.noise.stride)
-        self._blanking = Blanking(info, settings.artifacts, lanes, self._slice, self.method.history)
+        rails = rails_of(info, settings.artifacts)
+        self._front = Front(info, lanes, self.sections, rails, self.noise.stride)
+        self._blanking = Blanking(info, settings.artifacts, lanes, self._slice, self.method.history, rails)
         self._reference = None if settings.reference.kind == "none" else Reference(info, settings.reference, lanes)
         self._storm = StormBreaker(settings.storm.cap_per_s, rate, lanes, info.labels, first_sample)
         self._observed = Observed(info.n_channels)
@@ -315,7 +316,8 @@ class Detector:
         take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
         n_intervals = self._blanking.follow(first, stop, self._armed, held, rows)
         if rows is self.noise.rows and own is not rows and self._blanking.hidden is not None:
-            own.rows[np.isnan(rows.rows)] = np.nan
+            some = slice(-(-first // rows.stride) - rows.base, -(-stop // rows.stride) - rows.base)
+            own.rows[:, some][np.isnan(rows.rows[:, some])] = np.nan
         return n_intervals
 
     def _ended(self, end: int, drain: bool) -> Events:

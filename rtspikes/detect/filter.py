@@ -57,7 +57,7 @@ def design(settings: FilterSettings, rate_hz: float) -> NDArray[np.float32]:
     poles = np.concatenate([p for _, p, _ in parts])
     sos = signal.zpk2sos(zeros, poles, np.prod([k for _, _, k in parts]))
     sections = np.ascontiguousarray(sos[:, [0, 1, 2, 4, 5]], np.float32)
-    if np.abs(_poles(sections)).max() > LARGEST_POLE:
+    if _farthest_pole(sections) > LARGEST_POLE:
         raise ConfigError(
             f"detect.filter: a corner of {low:g} Hz with order {max(n for n, *_ in orders)} at {rate_hz:g} Hz is more "
             f"than float32 can hold; raise the corner, or lower the order"
@@ -65,9 +65,14 @@ def design(settings: FilterSettings, rate_hz: float) -> NDArray[np.float32]:
     return sections
 
 
-def _poles(sections: NDArray[np.float32]) -> NDArray[np.complex128]:
-    """Return all poles of sections (n, 5), as their float32 coefficients have them."""
-    return np.concatenate([np.roots([1.0, float(a1), float(a2)]) for *_, a1, a2 in sections])
+def as_sos(sections: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return sections (n, 5) as SciPy takes them, (n, 6)."""
+    return np.insert(sections.astype(np.float64), 3, 1.0, axis=1)
+
+
+def _farthest_pole(sections: NDArray[np.float32]) -> float:
+    """Return how far from 0 a pole lies at most, as the float32 coefficients have it."""
+    return float(np.abs(signal.sos2zpk(as_sos(sections))[1]).max())
 
 
 def passes_dc(sections: NDArray[np.float32]) -> bool:
@@ -101,10 +106,7 @@ def settling_samples(sections: NDArray[np.float32]) -> int:
     """Return how many samples pass until a step has decayed to `SETTLED` of its height."""
     if not len(sections):
         return 0
-    sos = np.insert(sections.astype(np.float64), 3, 1.0, axis=1)
-    _, poles, _ = signal.sos2zpk(sos)
-    slowest = np.abs(poles).max()
-    length = int(np.ceil(np.log(SETTLED * 1e-2) / np.log(slowest))) + 2
-    response = np.asarray(signal.sosfilt(sos, np.ones(length)))
+    length = int(np.ceil(np.log(SETTLED * 1e-2) / np.log(_farthest_pole(sections)))) + 2
+    response = np.asarray(signal.sosfilt(as_sos(sections), np.ones(length)))
     away = np.flatnonzero(np.abs(response - response[-1]) > SETTLED)
     return int(away[-1]) + 1 if len(away) else 0

@@ -6,12 +6,11 @@ nor which channels are `usable` depends on chunks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.detect.events import Finding
+from rtspikes.selectors import electrodes_by_well
 from rtspikes.types import StreamInfo
 
 NOISY, NOISY_NO_MORE = 5.0, 4.0
@@ -58,7 +57,11 @@ class Health:
         n = info.n_channels
         self._labels = info.labels
         self._electrodes = np.array([c.kind == "electrode" for c in info.channels], bool)
-        self._groups = _groups([c.well for c in info.channels], self._electrodes)
+        self._groups = [
+            (np.array(positions, np.intp), well is not None and len(positions) >= FEWEST_ELECTRODES)
+            for well, positions in electrodes_by_well(info.channels).items()
+        ]
+        """Who is compared: positions, and whether with each other (else with all electrodes)."""
         self._counted = block / stride
         self._saturation_step = float(1 - np.exp(-block / info.rate_hz / SATURATED_S))
         self._drift_step = block / info.rate_hz / DRIFT_S
@@ -195,17 +198,6 @@ class Health:
         more = len(positions) - MOST_LABELS
         names = ", ".join(self._labels[p] for p in positions[:MOST_LABELS])
         return f"{names} and {more} more" if more > 0 else names
-
-
-def _groups(wells: Sequence[str | None], electrodes: NDArray[np.bool_]) -> list[tuple[NDArray[np.intp], bool]]:
-    """Return who is compared: positions, and whether with each other (else with all electrodes)."""
-    by_well: dict[str | None, list[int]] = {}
-    for position in np.flatnonzero(electrodes).tolist():
-        by_well.setdefault(wells[position], []).append(position)
-    return [
-        (np.array(positions, np.intp), well is not None and len(positions) >= FEWEST_ELECTRODES)
-        for well, positions in by_well.items()
-    ]
 
 
 def _bounded(positions: NDArray[np.intp]) -> list[int]:

@@ -8,7 +8,6 @@ ends of a call; no result depends on them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,12 +114,6 @@ class Lanes:
         """Return values (tiles, lanes) as (channels,), in the same memory where that is possible."""
         return tiled.reshape(-1)[: self.n_channels]
 
-    def mask(self, positions: Sequence[int]) -> NDArray[np.bool_]:
-        """Return (tiles, lanes): True at the channels `positions`."""
-        chosen = np.zeros(self.n_channels, bool)
-        chosen[list(positions)] = True
-        return self.tiled(chosen, False)
-
     def take_found(self) -> NDArray[np.void]:
         """Return the crossings found since this was last called."""
         found = self.found[: self.n_found[0]].copy()
@@ -189,6 +182,12 @@ def emit(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
+def hold_off_of(state, kind, hold_off):  # type: ignore[no-untyped-def]
+    """Return for how long a lane is quiet behind a held sample of a kind; hold_off: behind one that was blanked."""
+    return state.after_bad if kind == HELD_BAD else hold_off
+
+
+@njit(nogil=True)
 def silence(state, held, lane, n, hold_off):  # type: ignore[no-untyped-def]
     """Let the lane be quiet after a sample `n` that was held.
 
@@ -196,5 +195,5 @@ def silence(state, held, lane, n, hold_off):  # type: ignore[no-untyped-def]
     """
     kind = held[n % len(held), lane]
     if kind:
-        after = state[lane].after_bad if kind == HELD_BAD else hold_off
-        state[lane].quiet_until = max(state[lane].quiet_until, n + 1 + after)
+        until = n + 1 + hold_off_of(state[lane], kind, hold_off)
+        state[lane].quiet_until = max(state[lane].quiet_until, until)

@@ -20,7 +20,7 @@ from numba import float32, njit
 from numpy.typing import NDArray
 from scipy import signal
 
-from rtspikes.detect.filter import passes_dc
+from rtspikes.detect.filter import as_sos, passes_dc
 
 BEFORE_MS, AFTER_MS = 2.5, 1.5
 """The window of g around the extremum."""
@@ -92,7 +92,7 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
 
     if not len(sections) or passes_dc(sections):
         return no_rule()
-    sos = np.insert(sections.astype(np.float64), 3, 1.0, axis=1)
+    sos = as_sos(sections)
     before, after = samples(BEFORE_MS), samples(AFTER_MS)
     n = before + after + 1
     lead = samples(12.0)

@@ -14,7 +14,7 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import Lanes, f3, i1
 from rtspikes.detect.settings import ReferenceSettings
 from rtspikes.errors import ConfigError
-from rtspikes.selectors import select
+from rtspikes.selectors import electrodes_by_well, select
 from rtspikes.types import StreamInfo
 
 
@@ -108,8 +108,7 @@ class Reference:
         if settings.groups == "all":
             groups = [electrodes]
         elif settings.groups == "well":
-            wells = {c.well for c in info.channels if c.kind == "electrode"}
-            groups = [[p for p in electrodes if info.channels[p].well == well] for well in sorted(wells, key=str)]
+            groups = list(electrodes_by_well(info.channels).values())
         else:
             if not settings.groups:
                 raise ConfigError("detect.reference.groups must name at least one group, got an empty list")

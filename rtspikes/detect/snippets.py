@@ -6,12 +6,13 @@ import numpy as np
 from numba import boolean, float32, int32, int64, njit, uint8
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import done_type, f1, f2, f3, i1, lane_type, pending_type
+from rtspikes.detect.lanes import HELD_BLANK, done_type, f1, f2, f3, i1, lane_type, pending_type
 from rtspikes.detect.rebound import explained
 from rtspikes.detect.shadow import shadowed
+from rtspikes.types import RejectReason
 
-CUT, REBOUND, BLANKED = 1, 2, 5
-"""RejectReason's, as constants of the kernel."""
+CUT, REBOUND, BLANKED = int(RejectReason.CUT), int(RejectReason.REBOUND), int(RejectReason.BLANKED)
+"""As constants of the kernel."""
 
 
 @njit(nogil=True)
@@ -38,7 +39,7 @@ def _blanked(held, lane, first, end):  # type: ignore[no-untyped-def]
     """Tell whether a sample of [first, end) was blanked."""
     depth = len(held)
     for n in range(first, end):
-        if held[n % depth, lane] == 2:
+        if held[n % depth, lane] == HELD_BLANK:
             return True
     return False
 

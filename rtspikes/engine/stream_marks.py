@@ -20,14 +20,11 @@ from rtspikes.lines import of_source
 from rtspikes.protocols import Mark
 from rtspikes.triggers import TriggerEdges
 from rtspikes.types import MARK_DTYPE, Samples, StreamInfo
-from rtspikes.wire.announce import Announcer
+from rtspikes.wire.announce import Announcer, tell_late
 from rtspikes.wire.codec import MOST_TEXT
 
 MOST_WAITING = 65_536
 """Marks of pulls that may wait for their rows to be detected."""
-
-MOST_TOLD = 1024
-"""Marks that a notice names."""
 
 _VALUES = np.iinfo(MARK_DTYPE["value"])
 
@@ -92,9 +89,7 @@ class StreamMarks:
             except TooLate:
                 late.append((sample, line))
         if late:
-            text = f"{len(late)} marks inside the signal came too late to blank, the first at sample {late[0][0]}"
-            samples, lines = zip(*late[:MOST_TOLD], strict=True)
-            self._announcer.notice("blank_late", text, len(late), late[0][0], samples=list(samples), lines=list(lines))
+            tell_late(self._announcer, late, "inside the signal came too late to blank")
 
 
 def _table(given: Sequence[tuple[int, Mark]]) -> NDArray[np.void]:

@@ -33,6 +33,9 @@ COUNTED = ("spikes", "flagged", "crossings", "rejected", "gaps", "lost_source", 
 LABELS_TOLD = 8
 """Channels that a notice names."""
 
+MARKS_TOLD = 1024
+"""Marks that a notice names."""
+
 
 class Announcer:
     """Turns what the detector found into messages, and counts what was said.
@@ -211,3 +214,10 @@ class Announcer:
 
     def _send(self, kind: str, fields: dict[str, Any]) -> None:
         self._publisher.send(kind, fields | {"t_sent": self._clock.now()})
+
+
+def tell_late(announcer: Announcer, late: Sequence[tuple[int, int]], what: str) -> None:
+    """Say of which marks, (sample, line) each, nothing was blanked, and why: `what` they did."""
+    text = f"{len(late)} marks {what}, the first at sample {late[0][0]}"
+    samples, lines = zip(*late[:MARKS_TOLD], strict=True)
+    announcer.notice("blank_late", text, len(late), late[0][0], samples=list(samples), lines=list(lines))

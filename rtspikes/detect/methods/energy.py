@@ -11,10 +11,9 @@ from numba import float32, int64, void
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import NEVER, Lanes, Look, f1, f3
-from rtspikes.detect.methods.threshold import cross
+from rtspikes.detect.lanes import Lanes, f1, f3
+from rtspikes.detect.methods.threshold import ThresholdMethod
 from rtspikes.detect.settings import EnergySettings, Sign
-from rtspikes.detect.shadow import no_shadow
 
 K_MS = 0.15
 """k if none is given: a quarter of the width of a usual spike."""
@@ -48,12 +47,9 @@ def _score(trace, psi, score, segment, first, stop, k, window):  # type: ignore[
                 out[c] = np.sqrt(max(out[c], float32(0)))
 
 
-class EnergyMethod:
+class EnergyMethod(ThresholdMethod):
     """The smoothed energy operator is compared with the threshold."""
 
-    shadow = no_shadow()
-    finds_extremum = False
-    boundary = NEVER
     own_level = True
 
     def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign], search: int) -> None:
@@ -68,23 +64,15 @@ class EnergyMethod:
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
-        self._lanes = lanes
-        self._psi = np.zeros_like(lanes.trace)
-        self.compared = np.zeros_like(lanes.trace)
+        super().bind(lanes)
+        self._psi, self._roots = np.zeros_like(lanes.trace), np.zeros_like(lanes.trace)
         self._polarity = lanes.tiled(np.array([_POLARITY[sign] for sign in self._signs], np.int32), 0)
+
+    @property
+    def compared(self) -> NDArray[np.float32]:
+        """The history of the smoothed root of ψ."""
+        return self._roots
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
         """Work out the score of the samples [first, stop)."""
-        _score(self._lanes.trace, self._psi, self.compared, segment, first, stop, self._k, self._window)
-
-    def scan(self, look: Look) -> None:
-        """Make events of the crossings."""
-        x = self._lanes
-        cross(
-            self.compared, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
-            look.falling, look.rising, self._polarity, self.delay, look.hold_off, x.pending, x.n_pending, x.found,
-            x.n_found,
-        )  # fmt: skip
-
-    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
-        """There is no boundary to pass."""
+        _score(self._lanes.trace, self._psi, self._roots, segment, first, stop, self._k, self._window)

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import (
     BLOCK,
-    HELD_BAD,
     NEVER,
     f2,
     f3,
+    hold_off_of,
     i1,
     lane_type,
     passes_above,
@@ -223,7 +223,7 @@ def collect(  # type: ignore[no-untyped-def]
                     for n in range(start, end):
                         kind = held[tile, n % depth, lane]
                         if kind:
-                            after = state[tile, lane].after_bad if kind == HELD_BAD else hold_off
-                            clear[tile, lane] = max(clear[tile, lane], n + 1 + after)
+                            until = n + 1 + hold_off_of(state[tile, lane], kind, hold_off)
+                            clear[tile, lane] = max(clear[tile, lane], until)
                     limit[lane] = NEVER
             start = end

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import float32, float64, int64, njit, uint8, void
-from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import NEVER, Lanes, Look, emit, f2, f3, found_type, i1, lane_type, pending_type, silence
+from rtspikes.detect.lanes import Lanes, Look, emit, f2, f3, found_type, i1, lane_type, pending_type, silence
+from rtspikes.detect.methods.signal import SignalMethod
 from rtspikes.detect.settings import HoopSettings
-from rtspikes.detect.shadow import no_shadow
 from rtspikes.errors import ConfigError
 
 
@@ -72,14 +71,8 @@ def _scan(  # type: ignore[no-untyped-def]
                     lane_states[lane].quiet_until = n + lane_states[lane].dead
 
 
-class HoopMethod:
+class HoopMethod(SignalMethod):
     """Crossings of the filtered signal, refused where it leaves its hoops."""
-
-    shadow = no_shadow()
-    finds_extremum = False
-    boundary = NEVER
-    own_level = False
-    back = 0
 
     def __init__(self, rate_hz: float, settings: HoopSettings, search: int) -> None:
         """search: samples from a crossing to its extremum, at most."""
@@ -101,17 +94,9 @@ class HoopMethod:
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
-        self._lanes = lanes
+        super().bind(lanes)
         self.refused = np.zeros(lanes.shape, np.int64)
         """Crossings that left a hoop."""
-
-    @property
-    def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds."""
-        return self._lanes.trace
-
-    def prepare(self, segment: int, first: int, stop: int) -> None:
-        """Nothing is to be prepared."""
 
     def scan(self, look: Look) -> None:
         """Decide the crossings of the samples that lie `delay` back."""
@@ -121,6 +106,3 @@ class HoopMethod:
             self._levels, self._largest, self._search, self.delay, look.hold_off, self.refused, x.pending,
             x.n_pending, x.found, x.n_found,
         )  # fmt: skip
-
-    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
-        """There is no boundary to pass."""

@@ -16,12 +16,12 @@ from numba import float32, int64, void
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import BLOCK, OF_THRESHOLD, Lanes, Look, f3
+from rtspikes.detect.lanes import BLOCK, Lanes, Look, f3
 from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.methods.correlate import WIDTH, correlate
 from rtspikes.detect.methods.gather import Spans
 from rtspikes.detect.methods.learning import Learning
-from rtspikes.detect.methods.threshold import cross
+from rtspikes.detect.methods.threshold import ThresholdMethod
 from rtspikes.detect.settings import MatchedSettings
 from rtspikes.detect.shadow import design_shadow, no_shadow
 
@@ -65,10 +65,8 @@ def _score(trace, weights, score, segment, first, stop):  # type: ignore[no-unty
                         target[column + c] = out[i * WIDTH + c]
 
 
-class MatchedMethod:
+class MatchedMethod(ThresholdMethod):
     """The score of a matched filter is compared with the threshold."""
-
-    finds_extremum = own_level = False
 
     def __init__(
         self, rate_hz: float, settings: MatchedSettings, table: ThresholdTable, search: int, reject: bool
@@ -85,10 +83,14 @@ class MatchedMethod:
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
-        self._lanes = lanes
-        self.compared = np.zeros_like(lanes.trace)
-        self._polarity = np.full(lanes.shape, OF_THRESHOLD, np.int32)
+        super().bind(lanes)
+        self._scores = np.zeros_like(lanes.trace)
         self.learning = Learning(self.spans, self._shared, self._table, lanes)
+
+    @property
+    def compared(self) -> NDArray[np.float32]:
+        """The history of the score."""
+        return self._scores
 
     @property
     def boundary(self) -> int:
@@ -97,16 +99,11 @@ class MatchedMethod:
 
     def prepare(self, segment: int, first: int, stop: int) -> None:
         """Work out the score that is complete at the samples [first, stop)."""
-        _score(self._lanes.trace, self.learning.weights, self.compared, segment, first, stop)
+        _score(self._lanes.trace, self.learning.weights, self._scores, segment, first, stop)
 
     def scan(self, look: Look) -> None:
         """Make events of the crossings, and learn."""
-        x = self._lanes
-        cross(
-            self.compared, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
-            look.falling, look.rising, self._polarity, self.delay, look.hold_off, x.pending, x.n_pending, x.found,
-            x.n_found,
-        )  # fmt: skip
+        super().scan(look)
         self.learning.see(self.compared, look)
 
     def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:

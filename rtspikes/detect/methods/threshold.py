@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import boolean, int32, int64, njit, uint8, void
-from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import (
     BLOCK,
-    NEVER,
     OF_THRESHOLD,
     Lanes,
     Look,
@@ -24,7 +22,7 @@ from rtspikes.detect.lanes import (
     pending_type,
     silence,
 )
-from rtspikes.detect.shadow import no_shadow
+from rtspikes.detect.methods.signal import SignalMethod
 
 
 @njit(nogil=True)
@@ -113,34 +111,19 @@ def cross(  # type: ignore[no-untyped-def]
             start = end
 
 
-class ThresholdMethod:
-    """The filtered signal is compared with the thresholds as it is."""
-
-    shadow = no_shadow()
-    finds_extremum = own_level = False
-    delay = history = kept = back = 0
-    boundary = NEVER
+class ThresholdMethod(SignalMethod):
+    """What is compared, here the filtered signal as it is, makes an event where it crosses a threshold."""
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
-        self._lanes = lanes
+        super().bind(lanes)
         self._polarity = np.full(lanes.shape, OF_THRESHOLD, np.int32)
-
-    @property
-    def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds."""
-        return self._lanes.trace
-
-    def prepare(self, segment: int, first: int, stop: int) -> None:
-        """Nothing is to be prepared."""
 
     def scan(self, look: Look) -> None:
         """Make events of the crossings in the look's samples."""
         x = self._lanes
         cross(
-            x.trace, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
-            look.falling, look.rising, self._polarity, 0, look.hold_off, x.pending, x.n_pending, x.found, x.n_found,
+            self.compared, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
+            look.falling, look.rising, self._polarity, self.delay, look.hold_off, x.pending, x.n_pending, x.found,
+            x.n_found,
         )  # fmt: skip
-
-    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
-        """There is no boundary to pass."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import float32, float64, from_dtype, int64, njit, uint8, void
-from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import (
-    NEVER,
     Lanes,
     Look,
     emit,
@@ -25,8 +23,8 @@ from rtspikes.detect.lanes import (
     pending_type,
     silence,
 )
+from rtspikes.detect.methods.signal import SignalMethod
 from rtspikes.detect.settings import WindowSettings
-from rtspikes.detect.shadow import no_shadow
 from rtspikes.errors import ConfigError
 
 CANDIDATE_DTYPE = np.dtype([("sample", "<i8"), ("far", "<f4"), ("threshold", "<f4")])
@@ -119,14 +117,10 @@ def _scan(  # type: ignore[no-untyped-def]
                     state[tile, lane].quiet_until = quiet_until
 
 
-class WindowMethod:
+class WindowMethod(SignalMethod):
     """Looks at whole windows."""
 
-    shadow = no_shadow()
     finds_extremum = True
-    boundary = NEVER
-    own_level = False
-    back = 0
 
     def __init__(self, settings: WindowSettings, longest_dead: int) -> None:
         """longest_dead: the longest dead time (samples) of a channel."""
@@ -135,23 +129,14 @@ class WindowMethod:
         if self._hop > self._length:
             raise ConfigError(f"detect.window.hop must be ≤ length ({self._length}), got {self._hop}")
         self.delay = self._length + longest_dead
-        self.history = 0
         self.kept = self.delay + self._length
 
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
-        self._lanes = lanes
+        super().bind(lanes)
         most = lanes.trace.shape[1] // self._hop + 4  # all windows of a slice, and those before it that are compared
         self._candidates = np.zeros((*lanes.shape, most), CANDIDATE_DTYPE)
         self._at = np.zeros(lanes.shape, np.int64)
-
-    @property
-    def compared(self) -> NDArray[np.float32]:
-        """The history of what is compared with thresholds."""
-        return self._lanes.trace
-
-    def prepare(self, segment: int, first: int, stop: int) -> None:
-        """Nothing is to be prepared."""
 
     def scan(self, look: Look) -> None:
         """Look at the windows that are complete."""
@@ -161,6 +146,3 @@ class WindowMethod:
             self._hop, self.delay, look.hold_off, self._candidates, self._at, x.pending, x.n_pending, x.found,
             x.n_found,
         )  # fmt: skip
-
-    def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
-        """There is no boundary to pass."""
