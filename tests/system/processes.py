@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.patience import LONGEST_STEP_S, Patience
+
 DEADLINE_S = 60.0
 """No condition takes longer than this unless something is broken, even where kernels compile first."""
 
@@ -23,16 +25,25 @@ def command(*args: object) -> list[str]:
 
 def rtspikes(*args: object, cwd: object = None) -> subprocess.CompletedProcess[str]:
     """Run `rtspikes ARGS` to its end."""
-    return subprocess.run(
-        command(*args), capture_output=True, text=True, timeout=DEADLINE_S, cwd=str(cwd) if cwd else None
-    )
+    patience = Patience(DEADLINE_S)
+    with subprocess.Popen(
+        command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=str(cwd) if cwd else None
+    ) as process:
+        while True:
+            try:
+                out, err = process.communicate(timeout=LONGEST_STEP_S)
+                return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+            except subprocess.TimeoutExpired:
+                if not patience:
+                    process.kill()
+                    raise
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
     """Return once `condition()` is true; fail, saying `what` did not happen, when it does not become so."""
-    deadline = time.monotonic() + DEADLINE_S
+    patience = Patience(DEADLINE_S)
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen"
+        assert patience, f"{what} did not happen"
         time.sleep(0.01)
 
 
@@ -83,11 +94,11 @@ class Running:
 
     def wait_line(self, text: str) -> str:
         """Return the first line, of stdout or stderr, that holds `text`; fail when it does not come."""
-        deadline = time.monotonic() + DEADLINE_S
+        patience = Patience(DEADLINE_S)
         for line in [*self.out, *self.err]:
             if text in line:
                 return line
-        while time.monotonic() < deadline:
+        while patience:
             try:
                 line = self._fresh.get(timeout=0.1)
             except queue.Empty:

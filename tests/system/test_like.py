@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rtspikes as package
@@ -159,6 +160,8 @@ def test_a_live_run_that_was_controlled_comes_again(recording: Path, tmp_path: P
 
 def test_a_killed_session_comes_again_as_far_as_it_went(recording: Path, tmp_path: Path) -> None:
     folder = tmp_path / "first.rtspikes"
+    long = np.tile(SAMPLES, (20, 1))  # it must not end before it is killed
+    recording = write_recording(tmp_path / "a", long)
     with Running("replay", recording, "--config", recording.with_name("rig.toml"), "--log", folder) as run:
         with package.control(run.endpoint()) as control:
             wait_until(lambda: folder.exists() and read_session(folder).to_sample, "a flush")
@@ -169,7 +172,7 @@ def test_a_killed_session_comes_again_as_far_as_it_went(recording: Path, tmp_pat
     assert first.ended == "open" or first.ended == "engine vanished"
     again, _ = replayed(recording, first)
     n = len(first.spikes)
-    assert again.to_sample == len(SAMPLES)
+    assert again.to_sample == len(long)
     assert again.waveforms[:n].tobytes() == first.waveforms.tobytes()
     assert again.changes == first.changes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from rtspikes.errors import ConfigError, SourceError
 from rtspikes.lsl import find as module
 from rtspikes.lsl import load
 from rtspikes.lsl.find import SIGNALS, Query, choose, find, look, parse_address, rows
+from tests.patience import Patience
 
 PATIENCE_S = 30.0
 
@@ -112,9 +112,9 @@ def test_a_stream_is_found_by_the_address_that_its_row_says(name: str, tag: str,
 def test_all_that_match_are_found(tag: str, outlets: list[Any]) -> None:
     outlets += [outlet(tag, source_id="a"), outlet(tag, source_id="b"), outlet(tag, "Markers", "c", 0.0, "string")]
     query = parse_address(tag)
-    deadline = time.monotonic() + PATIENCE_S
+    patience = Patience(PATIENCE_S)
     while len(found := find(query, PATIENCE_S)) < 3:
-        assert time.monotonic() < deadline
+        assert patience
     assert sorted(row["address"] for row in rows(found)) == [
         f"lsl:name={tag}&source_id=a",
         f"lsl:name={tag}&source_id=b",
@@ -172,9 +172,9 @@ def test_looking_ends_at_once_when_it_is_cancelled(tag: str) -> None:
 
 def test_everything_is_looked_at(tag: str, outlets: list[Any]) -> None:
     outlets += [outlet(f"{tag} signal"), outlet(f"{tag} marks", "Markers", "", 0.0, "string")]
-    deadline = time.monotonic() + PATIENCE_S
+    patience = Patience(PATIENCE_S)
     while len(there := [row for row in rows(look(1.0)) if tag in row["name"]]) < 2:
-        assert time.monotonic() < deadline
+        assert patience
     marks, signal = there
     assert (signal["rate_hz"], signal["format"], signal["type"]) == (100.0, "int16", "Ephys")
     assert (marks["rate_hz"], marks["format"], marks["source_id"]) == (0.0, "string", "")

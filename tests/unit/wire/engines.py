@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from rtspikes.wire.messages import Beside, event_messages
 from rtspikes.wire.publish import Publisher
 from rtspikes.wire.settings import PublishSettings
 from rtspikes.wire.subscribe import Subscriber
+from tests.patience import Patience
 from tests.simulated import wire_info
 
 DEADLINE_S = 30.0
@@ -24,9 +24,9 @@ LARGE = {"load": b"x" * 200_000}
 
 def until(condition: Callable[[], Any], *steps: Callable[[], object]) -> Any:
     """Repeat the steps until the condition holds; return its value."""
-    deadline_s = time.monotonic() + DEADLINE_S
+    patience = Patience(DEADLINE_S)
     while not (value := condition()):
-        assert time.monotonic() < deadline_s, "the condition did not come true"
+        assert patience, "the condition did not come true"
         for step in steps:
             step()
     return value
