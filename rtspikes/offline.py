@@ -25,41 +25,48 @@ BLOCK = 8192
 """Samples in memory at a time."""
 
 
-class ArrayRecording:
-    """An array (time, channels) of int16 or float32 in the form of a recording."""
+class MemoryRecording:
+    """Samples (time, channels) in memory, in the form of a recording."""
 
-    def __init__(self, samples: ArrayLike, rate_hz: float | None, uv_per_unit: float | None) -> None:
-        array = np.asarray(samples)
-        if array.ndim == 1:
-            array = array[:, None]
-        if array.dtype == np.float64:
-            array = array.astype(np.float32)
-        if array.ndim != 2 or not array.size or array.dtype not in (np.int16, np.float32):
-            raise ConfigError(
-                f"an array must be (time, channels), not empty, of int16, float32 or float64, "
-                f"got shape {array.shape} of {array.dtype}"
-            )
-        if array.shape[1] > 10 * len(array):
-            raise ConfigError(
-                f"an array must be (time, channels), got {len(array)} samples of {array.shape[1]} channels; "
-                f"pass its transpose, array.T"
-            )
-        if rate_hz is None or not rate_hz > 0:
-            raise ConfigError(f"an array needs its sampling rate: detect(array, settings, rate_hz=…), got {rate_hz}")
-        self._samples = array
-        gain = 1.0 if uv_per_unit is None else uv_per_unit
-        self.info = StreamInfo(
-            uri="array:",
-            rate_hz=float(rate_hz),
-            dtype="int16" if array.dtype == np.int16 else "float32",
-            channels=tuple(ChannelInfo(str(i), i, gain_uv=gain) for i in range(array.shape[1])),
-            live=False,
-            n_samples=len(array),
-        )
+    def __init__(self, info: StreamInfo, samples: Samples) -> None:
+        """info: of a stream of exactly these samples."""
+        self.info = info
+        self._samples = samples
 
     def read(self, start: int, destination: Samples) -> None:
         """Write the samples [start, start + len(destination)) into `destination`."""
         destination[:] = self._samples[start : start + len(destination)]
+
+
+def array_recording(samples: ArrayLike, rate_hz: float | None, uv_per_unit: float | None) -> MemoryRecording:
+    """Return an array (time, channels) of int16 or float32 as a recording; raise ConfigError where it is none."""
+    array = np.asarray(samples)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if array.ndim != 2 or not array.size or array.dtype not in (np.int16, np.float32):
+        raise ConfigError(
+            f"an array must be (time, channels), not empty, of int16, float32 or float64, "
+            f"got shape {array.shape} of {array.dtype}"
+        )
+    if array.shape[1] > 10 * len(array):
+        raise ConfigError(
+            f"an array must be (time, channels), got {len(array)} samples of {array.shape[1]} channels; "
+            f"pass its transpose, array.T"
+        )
+    if rate_hz is None or not rate_hz > 0:
+        raise ConfigError(f"an array needs its sampling rate: detect(array, settings, rate_hz=…), got {rate_hz}")
+    gain = 1.0 if uv_per_unit is None else uv_per_unit
+    info = StreamInfo(
+        uri="array:",
+        rate_hz=float(rate_hz),
+        dtype="int16" if array.dtype == np.int16 else "float32",
+        channels=tuple(ChannelInfo(str(i), i, gain_uv=gain) for i in range(array.shape[1])),
+        live=False,
+        n_samples=len(array),
+    )
+    return MemoryRecording(info, array)
 
 
 def detect(
@@ -104,36 +111,77 @@ def detect(
         gain = config.source.uv_per_unit if uv_per_unit is None else uv_per_unit
         source = open_recording(Path(recording), gain)
     else:
-        source = ArrayRecording(recording, rate_hz, uv_per_unit)
-    info = source.info
-    detector = Detector(info, config.detect, config.channels, sigma_uv=noise_from_file(config, info))
-    marks = _Marks(config, info, detector)
-    for sample, change in changes:
-        detector.schedule(change, sample)
-    if detector.initial_samples:
-        start = _read(source, 0, min(detector.initial_samples, info.n_samples or 0))
-        marks.look(start, 0)
-        detector.learn([(start, 0)])
-    events = [*_events(source, detector, marks), detector.finish()]
+        source = array_recording(recording, rate_hz, uv_per_unit)
+    events = list(Passage(source, config, changes))
     spikes = np.concatenate([e.spikes for e in events])
-    clock = SampleClock(info.rate_hz)
+    clock = SampleClock(source.info.rate_hz)
     clock.anchor(0, 0.0)
     spikes["time"] = clock.times(spikes["sample"])
     return spikes, np.concatenate([e.waveforms for e in events])
 
 
-def _read(source: Recording, start: int, n: int) -> Samples:
-    block = np.empty((n, source.info.n_channels), source.info.dtype)
-    source.read(start, block)
-    return block
+class Passage:
+    """A recording on its way through a detector, once: iterating gives what each block brought, the end last.
+
+    `detector` is the one that it goes through. Raises ConfigError and DataError as `detect` does.
+    """
+
+    def __init__(
+        self,
+        source: Recording,
+        config: Config,
+        changes: Iterable[tuple[int, Change]] = (),
+        looked_at: bool = False,
+    ) -> None:
+        """looked_at: blocks are short enough for `detector.filtered` to tell of the whole of each."""
+        self._source = source
+        self._total = source.info.n_samples or 0
+        self.detector = Detector(
+            source.info, config.detect, config.channels, sigma_uv=noise_from_file(config, source.info)
+        )
+        self._block = min(BLOCK, self.detector.longest_look) if looked_at else BLOCK
+        self._marks = _Marks(config, source.info, self.detector)
+        for sample, change in changes:
+            self.detector.schedule(change, sample)
+
+    def __iter__(self) -> Iterator[Events]:
+        """Go through the recording."""
+        if self.detector.initial_samples:
+            start = self._read(0, min(self.detector.initial_samples, self._total))
+            self._marks.look(start, 0)
+            self.detector.learn([(start, 0)])
+        for first in range(0, self._total, self._block):
+            block = self._read(first, min(self._block, self._total - first))
+            self._marks.look(block, first)
+            yield self.detector.process(block, first)
+        yield self.detector.finish()
+
+    def _read(self, start: int, n: int) -> Samples:
+        block = np.empty((n, self._source.info.n_channels), self._source.info.dtype)
+        self._source.read(start, block)
+        return block
 
 
-def _events(source: Recording, detector: Detector, marks: _Marks) -> Iterator[Events]:
-    total = source.info.n_samples or 0
-    for start in range(0, total, BLOCK):
-        block = _read(source, start, min(BLOCK, total - start))
-        marks.look(block, start)
-        yield detector.process(block, start)
+def excerpts(
+    source: Recording, config: Config, places: Iterable[tuple[int, int]], before: int, after: int
+) -> NDArray[np.float32]:
+    """Return the filtered, referenced signal (µV) around places (sample, channel): (places, before + after).
+
+    Samples [sample − before, sample + after); NaN outside of the recording. Goes through the whole recording.
+    """
+    rows = np.array(list(places), np.int64).reshape(-1, 2)
+    found = np.full((len(rows), before + after), np.nan, np.float32)
+    passage = Passage(source, config, looked_at=True)
+    starts = rows[:, 0] - before
+    done = 0
+    for _ in passage:
+        reached = passage.detector.next_sample
+        for i in np.flatnonzero((starts < reached) & (starts + before + after > done)):
+            first, stop = max(int(starts[i]), done), min(int(starts[i]) + before + after, reached)
+            part = passage.detector.filtered([int(rows[i, 1])], first, stop)[:, 0]
+            found[i, first - starts[i] : stop - starts[i]] = part
+        done = reached
+    return found
 
 
 class _Marks:

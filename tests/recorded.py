@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.subscribers.match import pair_up
+
 HYBRID_RATE_HZ, HYBRID_CHANNELS = 20000, 59
 LEARNING_S = 0.5
 """The beginning of a hybrid that does not count."""
@@ -38,23 +40,6 @@ def near(a: NDArray[np.int64], b: NDArray[np.int64], tolerance: int) -> NDArray[
     at = np.searchsorted(b, a)
     left, right = b[np.maximum(at - 1, 0)], b[np.minimum(at, len(b) - 1)]
     return np.minimum(np.abs(a - left), np.abs(a - right)) <= tolerance
-
-
-def pair_up(truth: NDArray[np.int64], found: NDArray[np.int64], tolerance: int) -> tuple[list[int], list[int]]:
-    """Return the indices of a largest one-to-one matching within `tolerance` of two ascending trains."""
-    pairs: tuple[list[int], list[int]] = ([], [])
-    a, b = truth.tolist(), found.tolist()
-    i = j = 0
-    while i < len(a) and j < len(b):
-        if abs(a[i] - b[j]) <= tolerance:
-            pairs[0].append(i)
-            pairs[1].append(j)
-            i, j = i + 1, j + 1
-        elif a[i] < b[j]:
-            i += 1
-        else:
-            j += 1
-    return pairs
 
 
 class Score(NamedTuple):

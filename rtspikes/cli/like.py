@@ -14,12 +14,13 @@ import numpy as np
 from rtspikes.blanking import BlankRule, BlankRules
 from rtspikes.cli.sessions import whole
 from rtspikes.clock import LslClock
-from rtspikes.config import Config, config_from, noise_from_file
+from rtspikes.config import Config, noise_from_file
 from rtspikes.detect.changes import Change
 from rtspikes.errors import ConfigError, DataError
 from rtspikes.lines import FIRST_OF_SOURCE, numbers
 from rtspikes.sources import open_source
 from rtspikes.subscribers.log.reader import Session, read_session
+from rtspikes.subscribers.log.settings import detection_settings
 from rtspikes.types import GapCause, StreamInfo
 from rtspikes.version import __version__
 
@@ -81,13 +82,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 def _detection(session: Session, config: Config, given: Collection[str]) -> dict[str, Any]:
     """Return the session's `detect`, `channels` and `blank`; raise ConfigError when `config` was told otherwise."""
-    told = session.info
-    try:
-        own = config_from({"detect": told["detect"], "channels": told["channel_rules"], "blank": told.get("blank", [])})
-    except ConfigError as error:
-        raise DataError(
-            f"{session.path}: its settings are not this version's: {error}; use the version that wrote it"
-        ) from None
+    own = detection_settings(session)
     detect = own.detect
     for key in sorted(given):
         if key == NOISE_FILE and detect.noise.mode == "file":
@@ -98,7 +93,7 @@ def _detection(session: Session, config: Config, given: Collection[str]) -> dict
                 f"{key} is {_shown(its)} in {session.path}, got {_shown(ours)}; "
                 f"--like takes detection from the session: leave {key} out"
             )
-    lines = told.get("marker_lines", [])
+    lines = session.info.get("marker_lines", [])
     return {"detect": detect, "channels": own.channels, "blank": tuple(_by_number(rule, lines) for rule in own.blank)}
 
 

@@ -192,6 +192,30 @@ class Detector:
         levels = self._levels
         return ThresholdUpdate(levels.sample, levels.sigma_uv, *self.table.levels(levels.sigma_uv, unmuted))
 
+    def filtered(self, channels: Sequence[int], first: int, stop: int) -> NDArray[np.float32]:
+        """Return the filtered, referenced signal (µV) of channels in [first, stop), (samples, channels).
+
+        Only of the last block given to `process`, and of `longest_look` samples at most.
+        """
+        return self._looked_up(self._lanes.trace, channels, first, stop)
+
+    def compared(self, channels: Sequence[int], first: int, stop: int) -> NDArray[np.float32]:
+        """Return what the method compares with thresholds, as `filtered`; row n is of sample n − `method.delay`."""
+        return self._looked_up(self.method.compared, channels, first, stop)
+
+    @property
+    def longest_look(self) -> int:
+        """Samples of which `filtered` and `compared` tell at most."""
+        return self._slice
+
+    def _looked_up(
+        self, history: NDArray[np.float32], channels: Sequence[int], first: int, stop: int
+    ) -> NDArray[np.float32]:
+        tiles, lanes = np.divmod(np.asarray(channels, np.int64), self._lanes.shape[1])
+        rows = np.arange(first, stop) % history.shape[1]
+        found: NDArray[np.float32] = history[tiles[None], rows[:, None], lanes[None]]
+        return found
+
     # what comes
 
     def schedule(self, change: Change, sample: int) -> None:

@@ -80,10 +80,10 @@ def measure_capacity(n_channels: int = 1024, trial_s: float = TRIAL_S) -> Figure
     Returns `channels_carried`, how many channels at 20 kHz that is in real time, and `cpu_cores`, what it took.
     """
     from rtspikes.engine import Engine
-    from rtspikes.offline import ArrayRecording
+    from rtspikes.offline import array_recording
 
     clock = LslClock()
-    recording = ArrayRecording(spiky_noise(round(RATE_HZ), n_channels, 5.0)[0], RATE_HZ, UV_PER_UNIT)
+    recording = array_recording(spiky_noise(round(RATE_HZ), n_channels, 5.0)[0], RATE_HZ, UV_PER_UNIT)
     source = FileSource(recording, SourceSettings(speed="max", loop=True), clock)
     config = Config(publish=PublishSettings(endpoint="tcp://127.0.0.1:0"))
     with Engine(config, source=source, clock=clock) as engine:

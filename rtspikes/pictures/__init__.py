@@ -1,0 +1,1 @@
+"""Pictures for people: everything that needs matplotlib (the extra `plot`)."""
