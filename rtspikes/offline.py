@@ -31,11 +31,11 @@ class MemoryRecording:
     def __init__(self, info: StreamInfo, samples: Samples) -> None:
         """info: of a stream of exactly these samples."""
         self.info = info
-        self._samples = samples
+        self.samples = samples
 
     def read(self, start: int, destination: Samples) -> None:
         """Write the samples [start, start + len(destination)) into `destination`."""
-        destination[:] = self._samples[start : start + len(destination)]
+        destination[:] = self.samples[start : start + len(destination)]
 
 
 def array_recording(samples: ArrayLike, rate_hz: float | None, uv_per_unit: float | None) -> MemoryRecording:
@@ -163,23 +163,32 @@ class Passage:
 
 
 def excerpts(
-    source: Recording, config: Config, places: Iterable[tuple[int, int]], before: int, after: int
+    source: Recording,
+    config: Config,
+    places: Iterable[tuple[int, int]],
+    before: int,
+    after: int,
+    changes: Iterable[tuple[int, Change]] = (),
+    compared: bool = False,
 ) -> NDArray[np.float32]:
     """Return the filtered, referenced signal (µV) around places (sample, channel): (places, before + after).
 
-    Samples [sample − before, sample + after); NaN outside of the recording. Goes through the whole recording.
+    Samples [sample − before, sample + after); NaN outside of the recording. compared: what the method compares with
+    its threshold instead. Goes through the whole recording.
     """
     rows = np.array(list(places), np.int64).reshape(-1, 2)
     found = np.full((len(rows), before + after), np.nan, np.float32)
-    passage = Passage(source, config, looked_at=True)
-    starts = rows[:, 0] - before
+    passage = Passage(source, config, changes, looked_at=True)
+    detector = passage.detector
+    look, delay = (detector.compared, detector.method.delay) if compared else (detector.filtered, 0)
+    starts = rows[:, 0] - before + delay
+    stops = starts + before + after
     done = 0
     for _ in passage:
-        reached = passage.detector.next_sample
-        for i in np.flatnonzero((starts < reached) & (starts + before + after > done)):
-            first, stop = max(int(starts[i]), done), min(int(starts[i]) + before + after, reached)
-            part = passage.detector.filtered([int(rows[i, 1])], first, stop)[:, 0]
-            found[i, first - starts[i] : stop - starts[i]] = part
+        reached = detector.next_sample
+        for i in np.flatnonzero((starts < reached) & (stops > done)):
+            first, stop = max(int(starts[i]), done), min(int(stops[i]), reached)
+            found[i, first - starts[i] : stop - starts[i]] = look([int(rows[i, 1])], first, stop)[:, 0]
         done = reached
     return found
 

@@ -204,6 +204,11 @@ class Detector:
         return self._looked_up(self.method.compared, channels, first, stop)
 
     @property
+    def compares_signal(self) -> bool:
+        """Whether the method compares the filtered signal itself."""
+        return self.method.compared is self._lanes.trace
+
+    @property
     def longest_look(self) -> int:
         """Samples of which `filtered` and `compared` tell at most."""
         return self._slice

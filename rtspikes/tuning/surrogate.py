@@ -1,0 +1,61 @@
+"""Gaussian noise with the spectrum and the noise level of real channels: what it gives, no neuron has done."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from rtspikes.detect.filter import design
+from rtspikes.detect.settings import DetectSettings
+from rtspikes.offline import MemoryRecording
+from rtspikes.types import ChannelInfo, Samples, StreamInfo
+
+SEGMENT_S = 0.1
+"""Of a spectrum: 10 Hz apart."""
+
+QUIET_PART = 0.5
+"""Of the segments, the quieter ones are taken for noise."""
+
+MAD = 0.67448975
+
+
+def surrogate(
+    info: StreamInfo, samples: Samples, channels: list[int], sigma_uv: NDArray[np.float64], seconds: float,
+    settings: DetectSettings, seed: int = 1,
+) -> MemoryRecording:  # fmt: skip
+    """Return Gaussian noise (float32, µV) that stands for some channels of `samples`.
+
+    Its spectrum is that of each channel's quieter segments, its noise level behind the band-pass sigma_uv (channels,).
+    Phases are random: the same seed, the same noise.
+    """
+    rng = np.random.default_rng(seed)
+    rate = info.rate_hz
+    n = round(seconds * rate)
+    length = round(SEGMENT_S * rate)
+    sections = np.insert(design(settings.filter, rate).astype(np.float64), 3, 1.0, axis=1)
+    out = np.empty((n, len(channels)), np.float32)
+    frequencies = np.fft.rfftfreq(n, 1 / rate)
+    for i, c in enumerate(channels):
+        uv = samples[:, c].astype(np.float64) * info.channels[c].gain_uv
+        power = _quiet_spectrum(uv, length, sections)
+        shape = np.sqrt(np.interp(frequencies, np.fft.rfftfreq(length, 1 / rate), power))
+        shape[0] = 0
+        noise = np.fft.irfft(shape * np.exp(2j * np.pi * rng.random(len(shape))), n)
+        filtered = signal.sosfilt(sections, noise)[length:] if len(sections) else noise
+        level = np.median(np.abs(filtered - np.median(filtered))) / MAD
+        out[:, i] = noise * (sigma_uv[i] / level if level > 0 else 0)
+    laid_out = tuple(ChannelInfo(str(i), i) for i in range(len(channels)))
+    return MemoryRecording(StreamInfo("noise:", rate, "float32", laid_out, False, n), out)
+
+
+def _quiet_spectrum(uv: NDArray[np.float64], length: int, sections: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the power (length // 2 + 1,) of a signal's quieter segments of `length` samples."""
+    filtered = signal.sosfilt(sections, uv - uv[0]) if len(sections) else uv
+    n = len(uv) // length
+    pieces = uv[: n * length].reshape(n, length)
+    loudest = np.abs(filtered[: n * length].reshape(n, length)).max(axis=1)
+    quiet = pieces[np.argsort(loudest)[: max(1, round(QUIET_PART * n))]]
+    window = signal.windows.hann(length, sym=False)
+    spectra = np.abs(np.fft.rfft((quiet - quiet.mean(axis=1, keepdims=True)) * window, axis=1)) ** 2
+    return np.asarray(spectra.mean(axis=0))
