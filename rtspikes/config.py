@@ -54,13 +54,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_config(
-    path: Path | None, overrides: Sequence[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    base: Config | None = None,
 ) -> Config:
-    """Read a TOML file (None: defaults), apply `key=value` overrides, then the tables of `options`.
+    """Read a TOML file (None: `base`, or defaults), apply `key=value` overrides, then the tables of `options`.
 
     Raises ConfigError for what does not fit.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Any] = {} if base is None else msgspec.to_builtins(base)
     if path is not None:
         try:
             tree = tomllib.loads(path.read_text("utf-8-sig"))

@@ -93,6 +93,23 @@ class PathTo(click.Path):
         return [CompletionItem(path) for path in paths(incomplete, tuple(self._suffixes()))]
 
 
+class PathOrUri(PathTo):
+    """An existing path as for PathTo, or a source's URI."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:  # type: ignore[override]
+        """Return the path, or the text of a URI whose scheme is known; raise when it is neither."""
+        from rtspikes.sources import known_schemes
+
+        scheme = str(value).partition(":")[0]
+        if not os.path.lexists(value) and scheme in known_schemes() and scheme != str(value):
+            return str(value)
+        return super().convert(value, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer paths, and the schemes."""
+        return super().shell_complete(ctx, param, incomplete) + Source().shell_complete(ctx, param, incomplete)
+
+
 class Source(click.ParamType):  # type: ignore[type-arg]
     """A source's URI; its scheme is completed, and for recordings the path."""
 

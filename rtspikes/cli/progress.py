@@ -73,6 +73,40 @@ class Progress:
             click.echo(status_line(status), err=True)
 
 
+class Steps:
+    """Shows how many of some steps are done: a bar on a terminal, else a line for each kind of step."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._said = total, ""
+        self._bar: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Draw the bar on a terminal."""
+        if sys.stderr.isatty():
+            import rich.progress
+            from rich.console import Console
+
+            self._bar = rich.progress.Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def done(self, text: str, steps: float = 1) -> None:
+        """Say that another step of a kind is done."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=steps, description=text)
+        elif text != self._said:
+            click.echo(text, err=True)
+        self._said = text
+
+
 def samples_lost(status: dict[str, Any]) -> int:
     """Return the samples lost so far, for whatever cause."""
     counts = status.get("counts", {})

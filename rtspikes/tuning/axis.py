@@ -21,7 +21,7 @@ Unit = Literal["σ", "µV", "units"]
 LOWEST, HIGHEST = 0.65, 2.6
 """The scan goes from LOWEST to HIGHEST times the method's default threshold."""
 
-STEPS = 28
+STEPS = 24
 
 
 @dataclass(frozen=True, slots=True)

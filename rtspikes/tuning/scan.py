@@ -39,31 +39,25 @@ class Counts:
 
 
 def count(
-    recording: Recording, config: Config, axis: Axis, levels: NDArray[np.float64], begin: int = 0,
+    recording: Recording, config: Config, axis: Axis, levels: NDArray[np.float64],
     progress: Callable[[], None] = lambda: None,
 ) -> Counts:  # fmt: skip
-    """Return how many events each threshold gives whose sample is ≥ `begin`; called `progress` after each.
+    """Return how many events each threshold gives; `progress` is called after each.
 
     Runs beside each other on the computer's cores: kernels leave Python's lock.
     """
-    rate = recording.info.rate_hz
 
-    def one(level: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def one(level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         passage = Passage(recording, axis.at(config, level, snippet_ms=SHORT_MS))
-        found = np.zeros(recording.info.n_channels, np.int64)
-        before: NDArray[np.int64] | None = None
-        for events in passage:
-            spikes = events.spikes[events.spikes["sample"] >= begin]
-            found += np.bincount(spikes["channel"], minlength=len(found))
-            if before is None and passage.detector.next_sample >= begin:
-                before = passage.detector.observed.copy() if begin else np.zeros_like(found)
-        observed = passage.detector.observed - (before if before is not None else 0)
+        for _ in passage:
+            pass
         progress()
-        return found, observed / rate
+        return passage.detector.counts, passage.detector.observed
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         results = list(pool.map(one, levels.tolist()))
-    return Counts(levels, np.array([r[0] for r in results]), np.array([r[1] for r in results]))
+    seconds = np.array([observed for _, observed in results]) / recording.info.rate_hz
+    return Counts(levels, np.array([counts for counts, _ in results]), seconds)
 
 
 @dataclass(frozen=True, slots=True)

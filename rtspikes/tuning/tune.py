@@ -31,8 +31,11 @@ BELOW, ABOVE = 0.8, 1.25
 NOISE_CHANNELS = 12
 """Channels whose noise is imitated, beside those that are shown."""
 
-NOISE_S, LEAST_NOISE_S = 120.0, 10.0
+NOISE_S, LEAST_NOISE_S = 80.0, 8.0
 """Of imitated noise: NOISE_S shared among its channels, at least LEAST_NOISE_S each."""
+
+NOISE_TO = 1.75
+"""Noise is counted up to this multiple of the lowest threshold (5.3 σ); beyond there is next to none."""
 
 Progress = Callable[[str], None]
 
@@ -144,7 +147,14 @@ def _noise(
     seconds = max(LEAST_NOISE_S, NOISE_S / len(channels))
     made = surrogate(info, material.samples, channels, sigma_uv, seconds, detect)
     plain = msgspec.structs.replace(config, detect=detect, channels=rules, blank=(), markers=())
-    return count(made, plain, axis, levels * axis.uv_per_unit)  # a unit of what is made is 1 µV
+    few = levels[levels <= NOISE_TO * levels[0]]
+    counts = count(made, plain, axis, few * axis.uv_per_unit)  # a unit of what is made is 1 µV
+    beyond = len(levels) - len(few)
+    return Counts(
+        levels,
+        np.pad(counts.events, ((0, beyond), (0, 0))),
+        np.pad(counts.seconds, ((0, beyond), (0, 0)), mode="edge"),
+    )
 
 
 def _views(
