@@ -66,7 +66,7 @@ def export(session: Path, to: str, output: Path) -> None:
         click.echo(f"{log.info['n_channels']} channels, with spikes, observed time and rate of each, in {other}")
     if to == "csv" and (n := len(log.marks)):
         click.echo(f"rtspikes: a csv of spikes holds no marks ({n} here); write them with --to marks-csv", err=True)
-    for warning in _warnings(log):
+    for warning in log_warnings(log):
         click.echo(f"rtspikes: {warning}", err=True)
 
 
@@ -106,7 +106,8 @@ def whole(session: Path) -> Iterator[None]:
         raise DataError(f"{session / SESSION_FILE} is damaged: {what}") from None
 
 
-def _warnings(log: Session) -> list[str]:
+def log_warnings(log: Session) -> list[str]:
+    """Return what a person must know of a log before relying on it."""
     found = []
     if log.ended not in ("end", "stopped", LAYOUT_CHANGED):
         state = {"open": "is still being written, or was cut off"}.get(log.ended, f"ended because the {log.ended}")

@@ -15,7 +15,7 @@ from rtspikes.detect.events import ThresholdUpdate
 from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from rtspikes.detect.settings import ChannelRule
 from rtspikes.types import GAP_DTYPE, GapCause, RejectReason, SpikeFlag, StreamInfo, UnobservedReason
-from rtspikes.version import __version__
+from rtspikes.version import __version__, library_versions
 from rtspikes.wire.codec import HEAD_BYTES, LEVELS_DTYPE, TARGET_BYTES, rows_per_message, table_fields
 
 ESTIMATOR = "level of the quiet ones among median(|x - median x|) / 0.67448975 of 60 ms pieces"
@@ -151,7 +151,7 @@ def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule
     """Return everything constant about the stream and its detection, as `info` carries it."""
     table, count = detector.table, detector.settings.neighbours.amplitudes
     return {
-        "software": {"name": "rtspikes", "version": __version__},
+        "software": {"name": "rtspikes", "version": __version__, **library_versions()},
         "source": {
             "uri": info.uri,
             "live": info.live,
@@ -178,7 +178,7 @@ def session_facts(info: StreamInfo, detector: Detector, rules: tuple[ChannelRule
         "noise_estimator": f"{ESTIMATOR} of {'√ψ' if detector.settings.method == 'energy' else 'the filtered signal'}",
         "units": {
             "amplitude_uv": "µV of the filtered signal, signed",
-            "threshold_uv": "µV of the filtered signal, signed",
+            "threshold_uv": "µV of what the method compares, signed",
             "waveforms": "µV of the filtered signal; the row at snippet_samples[0] is the spike's sample",
             "neighbours": "µV of the filtered signal at the spike's sample, signed",
             "time": "s on the LSL clock",

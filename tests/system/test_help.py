@@ -87,14 +87,17 @@ def test_rtspikes_alone_shows_its_help() -> None:
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the log of a short replay."""
     folder = tmp_path_factory.mktemp("session")
-    recording = write_recording(folder / "recording", simulate(2, 1.0)[0])
+    recording = write_recording(folder / "recording", simulate(2, 3.0)[0])
     done = rtspikes("replay", recording, "--speed", "max", *ANY_PORT, "--log", folder / "session1")
     assert done.returncode == 0, done.stderr
     return folder / "session1.rtspikes"
 
 
 PREPARE: dict[str, Callable[[Path, Path], object]] = {
-    ".raw": lambda path, session: write_recording(path, simulate(2, 1.0)[0]),
+    ".raw": lambda path, session: write_recording(path, simulate(2, 3.0)[0]),
+    ".csv": lambda path, session: path.write_text(
+        "sample,channel\n" + "".join(f"{sample},{channel}\n" for sample, channel in simulate(2, 3.0)[1])
+    ),
     ".rtspikes": lambda path, session: shutil.copytree(session, path),
     ".toml": lambda path, session: path.write_text('[source]\nuri = "sim:60?seconds=1"\n'),
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rtspikes.subscribers.account.english import (
+    NAMES,
     counted,
     electrodes,
     exact,
@@ -52,7 +53,7 @@ def sigma_counts(facts: Facts) -> bool:
 
 def _signals(facts: Facts) -> str:
     version = facts.get("rtspikes_version")
-    libraries = [f"{name} {text}" for name, text in facts["libraries"].items()]
+    libraries = [f"{NAMES.get(name, name)} {text}" for name, text in facts["libraries"].items()]
     software = f"rtspikes{f' {version}' if version else ''}{f' ({listed(libraries)})' if libraries else ''}"
     sampled = f"sampled at {hertz(facts['sampling_rate_hz'])}"
     if (kind := facts.get("sample_type")) == "int16" and "uv_per_unit" in facts:

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+NAMES = {"python": "Python", "numpy": "NumPy", "numba": "Numba", "scipy": "SciPy"}
+"""How a paper writes the names of what is used."""
+
 MOST_NAMED = 8
 """Labels that a sentence names; of more it gives the number alone."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from rtspikes.subscribers.account.english import (
+    NAMES,
     counted,
     exact,
     listed,
@@ -31,8 +32,6 @@ CAUSES = {
 
 KEYS = {"div": "DIV"}
 """Free keys of a session whose spelling a reader expects."""
-
-SOFTWARE = {"python": "Python", "numpy": "NumPy"}
 
 COMPLETE = ("end", "stopped", "another layout")
 """How a log ends that was closed."""
@@ -196,5 +195,5 @@ def _rates(facts: Facts) -> Iterator[str]:
 
 
 def _software(facts: Facts) -> Iterator[str]:
-    if found := [f"{SOFTWARE.get(name, name)} {version}" for name, version in facts["logged_with"].items()]:
+    if found := [f"{NAMES.get(name, name)} {version}" for name, version in facts["logged_with"].items()]:
         yield f"The log of the session (“{facts['session_id']}”) was written with {listed(found)}"

@@ -61,14 +61,14 @@ def observed_samples(
         inside[some] = np.maximum(stops[begun[some] - 1] - at[some], 0)
         return np.asarray(at - first - (cut[begun] - inside), np.int64)
 
-    muted = _muted(mutings, n_channels, end)
+    muted = muted_stretches(mutings, n_channels, end)
     own = (unobserved["channel"].astype(np.int64), unobserved["sample"], unobserved["stop"])
     channels, a, b = (np.concatenate(pair) for pair in zip(muted, own, strict=True))
     total = int(left_over(np.array([end], np.int64))[0])
     return np.asarray(total - _covered((channels, left_over(a), left_over(b)), n_channels), np.int64)
 
 
-def _muted(mutings: Iterable[Muting], n_channels: int, end: int) -> Stretches:
+def muted_stretches(mutings: Iterable[Muting], n_channels: int, end: int) -> Stretches:
     """Return the stretches in which channels were muted."""
     since = np.zeros(n_channels, np.int64)
     muted = np.zeros(n_channels, bool)

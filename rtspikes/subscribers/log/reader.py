@@ -181,6 +181,8 @@ def read_session(path: str | Path, verify: bool = True) -> Session:
     if facts["format"] < 3:
         flags = np.zeros(n, np.uint8)
     lines = {name: _lines(folder / name, lengths[FILES.index(name)]) for name in ("notices.jsonl", "marks.txt")}
+    if not all(isinstance(notice, dict) for notice in lines["notices.jsonl"]):
+        raise DataError(f"{folder / 'notices.jsonl'} has lines that are no objects; the log is damaged")
     for name, values, beside, rows in (
         ("waveforms.bin", len(waveforms), "spikes.bin", n * samples),
         ("flags.bin", len(flags), "spikes.bin", n),

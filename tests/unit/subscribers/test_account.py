@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
 import zlib
@@ -362,7 +363,8 @@ def test_in_small_wells_coincidence_was_not_judged(path: Path) -> None:
 def test_a_recording_is_told_by_its_name_alone(path: Path) -> None:
     info = replace(stream("float32"), uri="file:/home/someone/slice 3.raw", live=False)
     text = account(path, None, info=info, clock={"lsl_s": 5.0, "utc": "2026-03-04T05:06:07.8+00:00"})
-    assert "with rtspikes 0.1.0 in the recording “slice 3.raw” of 16 electrodes, sampled at 20 kHz as 32-bit" in text
+    assert f"with rtspikes 0.1.0 (Python {platform.python_version()}, NumPy {np.__version__}, Numba " in text
+    assert ") in the recording “slice 3.raw” of 16 electrodes, sampled at 20 kHz as 32-bit" in text
     assert "someone" not in text
     assert "The signal was processed on 4 March 2026 at 05:06:07 UTC (5.000 s on the LSL clock" in text
 
