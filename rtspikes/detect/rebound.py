@@ -18,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import float32, njit
 from numpy.typing import NDArray
-from scipy import signal
 
-from rtspikes.detect.filter import as_sos, passes_dc
+from rtspikes.detect.filter import filtered, passes_dc
 
 BEFORE_MS, AFTER_MS = 2.5, 1.5
 """The window of g around the extremum."""
@@ -92,11 +91,10 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
 
     if not len(sections) or passes_dc(sections):
         return no_rule()
-    sos = as_sos(sections)
     before, after = samples(BEFORE_MS), samples(AFTER_MS)
     n = before + after + 1
     lead = samples(12.0)
-    spikes = signal.sosfilt(sos, np.pad(_spikes(rate_hz), ((0, 0), (lead, samples(10.0)))), axis=1)
+    spikes = filtered(sections, np.pad(_spikes(rate_hz), ((0, 0), (lead, samples(10.0)))))
     near = lead + samples(1.0) - samples(0.25)
     peaks = near + spikes[:, near : near + samples(1.0)].argmin(axis=1)
     spikes /= -spikes[np.arange(len(spikes)), peaks][:, None]
@@ -107,7 +105,7 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
 
     own = windows(0)
     covariance = SPIKE_SIGMA**2 * np.cov(own.T, bias=True) + 1e-3 * np.eye(n)
-    impulse = signal.sosfilt(sos, np.eye(1, samples(200.0))[0])
+    impulse = filtered(sections, np.eye(1, samples(200.0))[0])
     noise = np.correlate(impulse, impulse, "full")[len(impulse) - 1 : len(impulse) - 1 + n]
     covariance += (noise / noise[0])[np.abs(np.subtract.outer(np.arange(n), np.arange(n)))]
     lags = np.arange(samples(0.8), samples(BEFORE_MS + 1.5), max(1, samples(0.05)))
@@ -117,7 +115,7 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
     ramp = np.zeros(samples(30.0))
     begin = samples(5.0)
     ramp[begin:] = np.arange(len(ramp) - begin) / rate_hz * 1e3
-    answer = np.concatenate([np.zeros(n), signal.sosfilt(sos, ramp)[begin:]])
+    answer = np.concatenate([np.zeros(n), filtered(sections, ramp)[begin:]])
     kinks = np.array([answer[n + o : 2 * n + o] for o in range(4 - n, samples(10.0), 2)])
     covariance += RAMP_SIGMA**2 * RAMP_WEIGHT * kinks.T @ kinks / len(kinks)
     weights = np.linalg.solve(covariance, own.mean(axis=0))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
-from rtspikes.detect.filter import design
+from rtspikes.detect.filter import design, filtered
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.offline import MemoryRecording
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
@@ -33,7 +32,7 @@ def surrogate(
     rate = info.rate_hz
     n = round(seconds * rate)
     length = round(SEGMENT_S * rate)
-    sections = np.insert(design(settings.filter, rate).astype(np.float64), 3, 1.0, axis=1)
+    sections = design(settings.filter, rate)
     out = np.empty((n, len(channels)), np.float32)
     frequencies = np.fft.rfftfreq(n, 1 / rate)
     for i, c in enumerate(channels):
@@ -42,20 +41,20 @@ def surrogate(
         shape = np.sqrt(np.interp(frequencies, np.fft.rfftfreq(length, 1 / rate), power))
         shape[0] = 0
         noise = np.fft.irfft(shape * np.exp(2j * np.pi * rng.random(len(shape))), n)
-        filtered = signal.sosfilt(sections, noise)[length:] if len(sections) else noise
-        level = np.median(np.abs(filtered - np.median(filtered))) / MAD
+        passed = filtered(sections, noise)[length:]
+        level = np.median(np.abs(passed - np.median(passed))) / MAD
         out[:, i] = noise * (sigma_uv[i] / level if level > 0 else 0)
     laid_out = tuple(ChannelInfo(str(i), i) for i in range(len(channels)))
     return MemoryRecording(StreamInfo("noise:", rate, "float32", laid_out, False, n), out)
 
 
-def _quiet_spectrum(uv: NDArray[np.float64], length: int, sections: NDArray[np.float64]) -> NDArray[np.float64]:
+def _quiet_spectrum(uv: NDArray[np.float64], length: int, sections: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the power (length // 2 + 1,) of a signal's quieter segments of `length` samples."""
-    filtered = signal.sosfilt(sections, uv - uv[0]) if len(sections) else uv
+    passed = filtered(sections, uv - uv[0])
     n = len(uv) // length
     pieces = uv[: n * length].reshape(n, length)
-    loudest = np.abs(filtered[: n * length].reshape(n, length)).max(axis=1)
+    loudest = np.abs(passed[: n * length].reshape(n, length)).max(axis=1)
     quiet = pieces[np.argsort(loudest)[: max(1, round(QUIET_PART * n))]]
-    window = signal.windows.hann(length, sym=False)
+    window = np.hanning(length + 1)[:-1]
     spectra = np.abs(np.fft.rfft((quiet - quiet.mean(axis=1, keepdims=True)) * window, axis=1)) ** 2
     return np.asarray(spectra.mean(axis=0))

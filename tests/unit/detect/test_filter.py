@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import signal
 
-from rtspikes.detect.filter import SETTLED, design, settling_samples
+from rtspikes.detect.filter import (
+    SETTLED,
+    SPIKE_LOWPASS_HZ,
+    SPIKE_LOWPASS_PART,
+    design,
+    filtered,
+    settling_samples,
+)
 from rtspikes.detect.settings import FilterSettings
 from tests.reference import band_passed
 
@@ -60,3 +70,21 @@ def test_a_step_has_decayed_after_the_settling_time_and_not_before(order: int) -
     sos = np.ascontiguousarray(np.insert(sections.astype(float), 3, 1.0, axis=1))
     step = signal.sosfilt(sos, np.ones(5000))
     assert np.abs(step[n:]).max() <= SETTLED < np.abs(step[n - 1])
+
+
+@pytest.mark.parametrize("rate_hz", [1_700, 12_500, 15_000, 20_000, 25_000, 32_556, 50_000])
+def test_what_is_designed_and_run_without_scipy_is_what_scipy_gives(rate_hz: float) -> None:
+    sections = design(FilterSettings(), rate_hz)
+    high = min(SPIKE_LOWPASS_HZ, SPIKE_LOWPASS_PART * rate_hz)
+    lowpass = signal.butter(2, high, "lowpass", fs=rate_hz, output="sos")[0][[0, 1, 2, 4, 5]]
+    assert sections[2].tolist() == lowpass.astype(np.float32).tolist()
+    rows = np.random.default_rng(5).normal(size=(3, 2000))
+    wanted = signal.sosfilt(np.insert(sections.astype(float), 3, 1.0, axis=1), rows, axis=1)
+    assert np.array_equal(filtered(sections, rows), wanted)
+    assert np.array_equal(filtered(sections, rows[1]), wanted[1])
+
+
+def test_an_engine_starts_without_scipys_signal_package() -> None:
+    """It takes a second to import."""
+    code = "import sys, rtspikes.engine; sys.exit('scipy.signal' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

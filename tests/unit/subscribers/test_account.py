@@ -681,7 +681,7 @@ def test_a_filter_that_its_settings_do_not_give_is_told_by_what_it_passed(path: 
 
 def test_libraries_are_named_where_the_log_tells_them(path: Path) -> None:
     software = {"name": "rtspikes", "version": "0.1.0", "numba": "0.61.2", "scipy": "1.15.0"}
-    assert "with rtspikes 0.1.0 (numba 0.61.2 and scipy 1.15.0) in" in account(path, None, software=software)
+    assert "with rtspikes 0.1.0 (Numba 0.61.2 and SciPy 1.15.0) in" in account(path, None, software=software)
 
 
 def test_a_log_with_the_least_still_gives_its_losses(path: Path) -> None:
