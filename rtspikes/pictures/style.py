@@ -43,7 +43,7 @@ def styled() -> Iterator[Any]:
         "font.size": FONT_PT, "axes.titlesize": FONT_PT, "axes.labelsize": FONT_PT, "legend.fontsize": FONT_PT - 1,
         "xtick.labelsize": FONT_PT - 1, "ytick.labelsize": FONT_PT - 1, "axes.spines.top": False,
         "axes.spines.right": False, "axes.linewidth": 0.8, "legend.frameon": False, "svg.fonttype": "none",
-        "axes.titlelocation": "left", "font.family": "DejaVu Sans",
+        "axes.titlelocation": "left", "font.family": "DejaVu Sans", "svg.hashsalt": "rtspikes",
     }  # fmt: skip
     with mpl.rc_context(settings):
         yield Figure
@@ -51,9 +51,9 @@ def styled() -> Iterator[Any]:
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure as its suffix says; raise DataError when that is not possible."""
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
     try:
-        figure.savefig(
-            path, dpi=DPI, facecolor="white", metadata={"Date": None} if path.suffix.lower() == ".svg" else {}
-        )
+        with styled():  # how SVG has text is asked for when it is written
+            figure.savefig(path, dpi=DPI, facecolor="white", metadata=metadata)
     except OSError as error:
         raise DataError(f"cannot write {path}: {reason(error)}; choose another file with -o") from None
