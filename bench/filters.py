@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtspikes
+from bench.scoring import CLEAR
 from tests.recorded import events, near, recordings_folder
 from tests.scipy_detector import Rival, make_rivals
 from tests.simulated_truth import found_in, has_event, score_simulation, second_spikes
@@ -53,7 +54,7 @@ def on_hybrids(settings: Settings, rivals: Mapping[str, Rival]) -> dict[str, Any
         spikes, _ = rtspikes.detect(hybrid.raw, {"detect": settings})
         score = hybrid.score(spikes["sample"], spikes["channel"])
         row[f"hybrid, {name}"] = f"{score.f1:.4f}"
-        missed += score.clear_missed
+        missed += score.band_missed(CLEAR)
     return row | ({"clear_missed": missed} if rivals else {})
 
 
@@ -118,7 +119,7 @@ def on_simulations(settings: Settings) -> dict[str, Any]:
 
 def run(arguments: list[str]) -> list[dict[str, Any]]:
     """Return a row per filter and dead time, the default's first, and SciPy's on hybrids."""
-    parser = argparse.ArgumentParser(prog="python -m bench accuracy")
+    parser = argparse.ArgumentParser(prog="python -m bench filters")
     parser.add_argument("--filter", choices=FILTERS)
     args = parser.parse_args(arguments)
     folder = recordings_folder()
@@ -133,6 +134,6 @@ def run(arguments: list[str]) -> list[dict[str, Any]]:
                 rows[-1] |= on_simulations(settings)
     if rivals:
         best = {f"hybrid, {name}": f"{r.best.f1:.4f}: {r.order} at {r.k} σ" for name, r in rivals.items()}
-        missed = sum(r.best.clear_missed for r in rivals.values())
+        missed = sum(r.best.band_missed(CLEAR) for r in rivals.values())
         rows.append(dict.fromkeys(rows[0], "") | {"filter": "SciPy", **best, "clear_missed": missed})
     return rows

@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import CULTURE, on_hybrids
+from bench.filters import CULTURE, on_hybrids
+from bench.scoring import CLEAR
 from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from tests.recorded import recordings_folder
 from tests.scipy_detector import make_rivals
@@ -50,6 +51,6 @@ def run(arguments: list[str]) -> list[dict[str, Any]]:
                 rows[-1] |= {"sim_recall": f"{score.recall:.3f}", "sim_precision": f"{score.precision:.3f}"}
     if rivals:
         best = {f"hybrid, {name}": f"{r.best.f1:.4f}: {r.order} at {r.k} σ" for name, r in rivals.items()}
-        missed = sum(r.best.clear_missed for r in rivals.values())
+        missed = sum(r.best.band_missed(CLEAR) for r in rivals.values())
         rows.append(dict.fromkeys(rows[0], "") | {"method": "SciPy", **best, "clear_missed": missed})
     return rows

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import signal
 
-from tests.recorded import Hybrid, Score, make_hybrid
+from bench.by_hand import threshold
+from bench.by_hand.trace import BandPass, filtered
+from bench.scoring import Score
+from tests.recorded import HYBRIDS, Hybrid, make_hybrid
 
 ORDERS, MULTIPLES = (1, 2, 3), (4, 4.5, 5, 5.5, 6)
-HYBRIDS = {"seed 1": (1, 100), "seed 2": (2, 300)}
-"""Hybrids that are looked at: seed, and second of the spike trains at which they start."""
 
 
 class Rival(NamedTuple):
@@ -41,29 +40,15 @@ def make_rivals(recordings: Path, folder: Path) -> dict[str, Rival]:
     for name, (seed, start_s) in HYBRIDS.items():
         hybrid = make_hybrid(recordings, folder / f"hybrid_{seed}", seed, start_s)
         if hybrid is not None:
-            rivals[name] = Rival(hybrid, *best(hybrid))
+            rivals[name] = Rival(hybrid, *max(tried(hybrid), key=lambda each: each[0].f1))
     return rivals
 
 
-def detections(hybrid: Hybrid) -> Iterator[tuple[int, float, NDArray[np.int64], NDArray[np.int64]]]:
-    """Return (order, k, sample, channel) of each order and multiple of the noise level."""
+def tried(hybrid: Hybrid) -> Iterator[tuple[Score, int, float]]:
+    """Return the score of each order and multiple of the noise level."""
     meta = json.loads(hybrid.raw.with_suffix(".json").read_text())
-    rate = meta["sampling_rate_hz"]
-    raw = np.fromfile(hybrid.raw, "<i2").reshape(-1, meta["n_channels"]).astype(np.float32) * meta["gain_to_uv"]
+    raw = np.fromfile(hybrid.raw, "<i2").reshape(-1, meta["n_channels"])
     for order in ORDERS:
-        sos = signal.butter(order, [300, 3000], "bandpass", fs=rate, output="sos")
-        filtered = np.ascontiguousarray(signal.sosfilt(sos, raw, axis=0).T)
-        sigma = [np.median(np.abs(y - np.median(y))) / 0.67448975 for y in filtered]
-        for k in MULTIPLES:
-            peaks = [
-                signal.find_peaks(-y, height=k * s, distance=round(1e-3 * rate))[0]
-                for y, s in zip(filtered, sigma, strict=True)
-            ]
-            channels = np.repeat(np.arange(len(peaks)), [len(p) for p in peaks])
-            yield order, k, np.concatenate(peaks), channels
-
-
-def best(hybrid: Hybrid) -> tuple[Score, int, float]:
-    """Return the best score by F1, and the order and multiple that reach it."""
-    scores = [(hybrid.score(sample, channel), order, k) for order, k, sample, channel in detections(hybrid)]
-    return max(scores, key=lambda each: each[0].f1)
+        trace = filtered(raw, meta["gain_to_uv"], meta["sampling_rate_hz"], "neg", BandPass(order))
+        for k, (_, spikes) in zip(MULTIPLES, threshold.found(trace, MULTIPLES), strict=True):
+            yield hybrid.score(*spikes), order, k

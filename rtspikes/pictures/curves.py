@@ -16,6 +16,9 @@ NO_PLATEAU = "no plateau: hardly any spikes"
 BELOW = 0.4
 """Of the lowest rate that was measured: where the axis ends, so that a curve that falls to 0 leaves it visibly."""
 
+LEAST_TOP_HZ = 0.5
+"""Where nothing was found, the axis reaches up to so much at least."""
+
 LONG = 5
 """Characters of a threshold from which on fewer ticks have room."""
 
@@ -38,7 +41,8 @@ def draw_curve(axes: Any, curve: Curve, tuning: Tuning, per: str) -> None:
         noise = np.maximum(curve.floor_hz, 1e-30)
         axes.plot(levels, noise, color=RED, linewidth=1.4, linestyle=(0, (4, 2)))
         if curve.widening > NOTICEABLE:
-            axes.plot(levels * curve.widening, noise, color=RED, linewidth=1.0, linestyle=(0, (1, 1.5)))
+            wider = np.maximum(curve.noise_hz, 1e-30)
+            axes.plot(levels, wider, color=RED, linewidth=1.0, linestyle=(0, (1, 1.5)))
     axes.plot(levels, measured, color=BLUE, linewidth=1.8)
     for level, shade in zip(tuning.candidates, SHADES, strict=True):
         if not levels[0] <= level <= levels[-1]:
@@ -70,8 +74,8 @@ def _range(curve: Curve) -> tuple[float, float]:
     positive = curve.rate_hz[curve.rate_hz > 0]
     if not len(positive):
         finite = curve.floor_hz[np.isfinite(curve.floor_hz) & (curve.floor_hz > 1e-6)]
-        top = float(finite.max()) if len(finite) else 1.0
-        return top * 1e-3, top * 2
+        top = max(LEAST_TOP_HZ, float(finite.max(initial=0.0)))
+        return top * 1e-2, top * 2
     least, most = float(positive.min()), float(positive.max())
     floor = curve.floor_hz[np.isfinite(curve.floor_hz)]
     most = max(most, float(floor.max(initial=0.0)))

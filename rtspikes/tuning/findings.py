@@ -15,14 +15,16 @@ class Curve:
 
     levels: (K,) ascending thresholds, in the unit of the tuning. rate_hz: (K,) events per second of observed time and
     channel. floor_hz: (K,) what Gaussian noise with the same spectrum and noise level gives; NaN where that is not
-    known. widening: how much wider than that the noise is taken to be. plateau: from where to where the estimated
-    number of errors hardly depends on the threshold; None: there is none, because hardly any event stands out of the
-    noise. suggestion: its middle; without one, the threshold that noise passes once a minute and channel.
+    known. noise_hz: (K,) the same for noise as much wider as `widening` says, which the plateau rests on. plateau: from
+    where to where the estimated number of errors hardly depends on the threshold; None: there is none, because hardly
+    any event stands out of the noise. suggestion: its middle; without one, the threshold that noise passes once a
+    minute and channel.
     """
 
     levels: NDArray[np.float64]
     rate_hz: NDArray[np.float64]
     floor_hz: NDArray[np.float64]
+    noise_hz: NDArray[np.float64]
     widening: float
     plateau: tuple[float, float] | None
     suggestion: float

@@ -78,7 +78,7 @@ def tune_log(
     shown = [(c, CHOSEN) for c in live] if few else telling(counts, live, VIEWS)
     is_live = np.isin(np.arange(len(channels)), live)
     last = np.full(len(channels), np.nan)
-    last[spikes["channel"]] = sigma
+    last[session.thresholds["channel"]] = session.thresholds["sigma_uv"]
     facts = info["channels"]
     places = [facts.get(name, [None] * len(labels)) for name in ("x_um", "y_um")]
     at = int(np.argmin(np.abs(np.asarray(three) - middle)))

@@ -51,7 +51,7 @@ def noise_floor(
     if tail.sum() < 3:
         return np.full(len(levels), np.nan)
     slope, at_zero = np.polyfit(levels[tail] ** 2, np.log(rate[tail]), 1, w=np.sqrt(events[tail]))
-    if slope >= 0:
+    if slope * (levels[-1] ** 2 - levels[0] ** 2) > -1:  # that is no tail
         return np.full(len(levels), np.nan)
     fitted = np.exp(at_zero + slope * levels**2)
     return np.where(many, rate, np.minimum(fitted, rate[many].min()))
@@ -66,7 +66,7 @@ def judge(
     """
     fine = np.geomspace(levels[0], levels[-1], FINE)
     if np.isnan(floor_hz).any():
-        return Curve(levels, rate_hz, floor_hz, 1.0, None, float(fine[-1]))
+        return Curve(levels, rate_hz, floor_hz, floor_hz, 1.0, None, float(fine[-1]))
     events = np.exp(PchipInterpolator(levels**2, np.log(rate_hz * seconds + 0.1))(fine**2))
     best, widening = 0, WIDEST
     for _ in range(ROUNDS):
@@ -77,11 +77,13 @@ def judge(
         if abs(wider - widening) < 0.005:
             break
         widening = wider
+    noise_hz = _widened(levels, floor_hz, levels, widening)
     gain = events - 2 * noise
     true = events[best] - noise[best]
     if true < LEAST_EVENTS:
         quiet = np.flatnonzero(noise <= ALONE_HZ * seconds)
-        return Curve(levels, rate_hz, floor_hz, widening, None, float(fine[quiet[0]] if len(quiet) else fine[-1]))
+        alone = float(fine[quiet[0]] if len(quiet) else fine[-1])
+        return Curve(levels, rate_hz, floor_hz, noise_hz, widening, None, alone)
     inside = gain >= gain[best] - TOLERANCE * true
     low, high = best, best
     while low > 0 and inside[low - 1]:
@@ -89,7 +91,7 @@ def judge(
     while high < FINE - 1 and inside[high + 1]:
         high += 1
     plateau = float(fine[low]), float(fine[high])
-    return Curve(levels, rate_hz, floor_hz, widening, plateau, float(np.sqrt(plateau[0] * plateau[1])))
+    return Curve(levels, rate_hz, floor_hz, noise_hz, widening, plateau, float(np.sqrt(plateau[0] * plateau[1])))
 
 
 def _widened(

@@ -26,11 +26,17 @@ def detection_settings(session: Session) -> Config:
 def recording_of(session: Session, file: Path | None = None) -> Recording | None:
     """Return the recording that a session replayed, or that lies in `file`; None where there is none.
 
+    The one that was replayed is looked for where it was, and beside the session.
+
     Raises DataError when `file` cannot be read, or is of another layout than the session.
     """
     its, uri = session.info, str(session.info["source"]["uri"])
-    path = Path(uri.removeprefix("file:")) if file is None and uri.startswith("file:") else file
-    if path is None or (file is None and not path.is_file()):
+    path = file
+    if file is None and uri.startswith("file:"):
+        named = Path(uri.removeprefix("file:"))
+        beside = session.path.parent
+        path = next((p for p in (named, beside / named, beside / named.name) if p.is_file()), None)
+    if path is None:
         return None
     recording = open_recording(path)
     ours, wanted = (recording.info.n_channels, recording.info.rate_hz), (its["n_channels"], its["rate_hz"])

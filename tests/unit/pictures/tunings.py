@@ -19,7 +19,7 @@ def curve(default: float = 4.65, quiet: bool = False, **changed: Any) -> Curve:
     spikes = 0.0 if quiet else 5 / (1 + (levels / (2 * default)) ** 8)
     measured = np.floor((floor + spikes) * SECONDS) / SECONDS
     plateau = None if quiet else (0.9 * default, 1.3 * default)
-    made = Curve(levels, measured, floor, 1.1, plateau, default)
+    made = Curve(levels, measured, floor, 3 * floor, 1.1, plateau, default)
     return dataclasses.replace(made, **changed)
 
 
