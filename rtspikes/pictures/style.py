@@ -24,9 +24,11 @@ DPI = 160
 
 
 def check_picture(path: Path) -> None:
-    """Raise ConfigError unless a picture can be written to `path`: by its suffix, and with matplotlib here."""
+    """Raise ConfigError or DataError unless a picture can be written to `path`: suffix, folder, matplotlib."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"-o must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise DataError(f"cannot write {path}: there is no folder {path.parent}; choose another file with -o")
     try:
         import matplotlib  # noqa: F401
     except ImportError:

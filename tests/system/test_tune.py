@@ -38,8 +38,12 @@ def is_picture(path: Path) -> bool:
 
 @pytest.mark.parametrize(
     ("settings", "suffix"),
-    [((), ".png"), (("detect.method=energy",), ".svg"), (("detect.method=window", "detect.window.cutoff_units=200"), ".png")],
-)  # fmt: skip
+    [
+        ((), ".png"),
+        (("detect.method=energy",), ".svg"),
+        (("detect.method=window", "detect.window.cutoff_units=200"), ".png"),
+    ],
+)
 def test_a_recording_gives_a_picture_and_lines_that_are_settings(
     recording: Path, tmp_path: Path, settings: tuple[str, ...], suffix: str
 ) -> None:
@@ -55,7 +59,7 @@ def test_a_recording_gives_a_picture_and_lines_that_are_settings(
 
 def test_json_has_the_figures_of_the_picture(recording: Path, tmp_path: Path) -> None:
     output = tmp_path / "a.svg"
-    at = ("--at", 4, 5, 6, "--channels", "2", "--channels", "#0", "--seconds", 6, "--start", 1)
+    at = ("--at", 4, 5, 6, "--channels", "E3", "--channels", "#0", "--seconds", 6, "--start", 1)
     done = rtspikes("tune", recording, "-o", output, "--json", *at)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -64,9 +68,9 @@ def test_json_has_the_figures_of_the_picture(recording: Path, tmp_path: Path) ->
     assert figures["seconds"] == 6.0
     assert figures["notes"] == ["6 s from 1 s on, of 8 s"]
     assert figures["plateau"][0] < figures["suggestion"] < figures["plateau"][1]
-    assert figures["toml"][0].startswith('channels = [{ select = ["2", "#0"], threshold = ')
+    assert figures["toml"][0].startswith('channels = [{ select = ["E3", "#0"], threshold = ')
     text = output.read_text("utf-8")
-    for shown in ("channel 0", "channel 2", "threshold (σ)", "amplitude (µV)", "time (ms)"):
+    for shown in ("E1", "E3", "threshold (σ)", "amplitude (µV)", "time (ms)"):
         assert shown in text
 
 
