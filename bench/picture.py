@@ -1,4 +1,4 @@
-"""Draws `bench/demo.svg` for the README: the demo, stopped in a network burst (`python -m bench.picture`)."""
+"""Draws the documents' pictures (`python -m bench.picture`): the demo in a network burst, and a page of `tune`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,36 @@ from rtspikes.cli.background import BackgroundEngine
 from rtspikes.cli.demo import HEADER, figures, summary
 from rtspikes.cli.screen import panel
 from rtspikes.clock import LslClock
+from rtspikes.config import Config
+from rtspikes.pictures.style import styled
+from rtspikes.pictures.tuning import draw_tuning
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.score import Scorer
 from rtspikes.subscribers.watch import WATCHED_KINDS, Watch
+from rtspikes.tuning.material import from_source, source_config
+from rtspikes.tuning.tune import tune
 from rtspikes.wire.subscribe import subscribe
 
 URI = "sim:60?seed=1&seconds=12"
 
 
+CULTURE, DOTS_PER_INCH = "sim:60?seed=1", 80
+
+
 def main() -> None:
+    """Draw all of them."""
+    draw_demo()
+    draw_thresholds()
+
+
+def draw_thresholds() -> None:
+    """Save what `rtspikes tune` draws of a simulated culture, in the size of a page on a screen."""
+    material = from_source(source_config(Config(), CULTURE), 20.0)
+    with styled():
+        draw_tuning(tune(material, Config())).savefig(Path(__file__).with_name("thresholds.png"), dpi=DOTS_PER_INCH)
+
+
+def draw_demo() -> None:
     """Run the demo's simulation and save what a terminal shows, with the array at its busiest."""
     clock, truth = LslClock(), find_truth(URI)
     assert truth is not None
