@@ -33,14 +33,12 @@ def said_if_slow(text: str, unless: Callable[[], bool] = lambda: False, after_s:
         timer.cancel()
 
 
-class Progress:
-    """Shows each new status once."""
+class _Bar:
+    """A bar on a terminal for as long as the block lasts; elsewhere nothing."""
 
-    def __init__(self, info: StreamInfo, source: SourceSettings) -> None:
-        self._total_s: float | None = None
-        if info.n_samples is not None and not source.loop:
-            self._total_s = (source.stop_s or info.n_samples / info.rate_hz) - source.start_s
-        self._shown: dict[str, Any] = {}
+    def __init__(self, total: float | None) -> None:
+        """total: where it ends, if that is known."""
+        self._total = total
         self._bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
@@ -52,7 +50,7 @@ class Progress:
             columns = (rich.progress.BarColumn(20), rich.progress.TextColumn("{task.description}"))
             self._bar = rich.progress.Progress(*columns, console=Console(stderr=True))
             self._bar.start()
-            self._task = self._bar.add_task("", total=self._total_s)
+            self._task = self._bar.add_task("", total=self._total)
         return self
 
     def __exit__(
@@ -61,6 +59,17 @@ class Progress:
         """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class Progress(_Bar):
+    """Shows each new status once."""
+
+    def __init__(self, info: StreamInfo, source: SourceSettings) -> None:
+        total_s: float | None = None
+        if info.n_samples is not None and not source.loop:
+            total_s = (source.stop_s or info.n_samples / info.rate_hz) - source.start_s
+        super().__init__(total_s)
+        self._shown: dict[str, Any] = {}
 
     def show(self, status: dict[str, Any]) -> None:
         """Show a status if it is another than the last."""
@@ -73,30 +82,12 @@ class Progress:
             click.echo(status_line(status), err=True)
 
 
-class Steps:
+class Steps(_Bar):
     """Shows how many of some steps are done: a bar on a terminal, else a line for each kind of step."""
 
     def __init__(self, total: int) -> None:
-        self._total, self._said = total, ""
-        self._bar: rich.progress.Progress | None = None
-
-    def __enter__(self) -> Self:
-        """Draw the bar on a terminal."""
-        if sys.stderr.isatty():
-            import rich.progress
-            from rich.console import Console
-
-            self._bar = rich.progress.Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self._total)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__(total)
+        self._said = ""
 
     def done(self, text: str, steps: float = 1) -> None:
         """Say that another step of a kind is done."""
