@@ -92,7 +92,7 @@ def config_from(tree: Mapping[str, Any]) -> Config:
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ConfigError(f"{key} must fit into 64 bits, got {value}")
     try:
-        return msgspec.convert(tree, Config)
+        return msgspec.convert(_plain(tree), Config)
     except msgspec.ValidationError as error:
         raise ConfigError(refusal(error, tree, Config)) from None
 
@@ -223,6 +223,15 @@ def _unknown_keys(tree: Any, of: type, prefix: str) -> Iterator[tuple[str, list[
         elif prefix + key in REPEATED and isinstance(value, list):
             for table in value:
                 yield from _unknown_keys(table, REPEATED[key], f"{key}.")
+
+
+def _plain(tree: Any) -> Any:
+    """Return a tree of tables and lists with NumPy's numbers as Python's."""
+    if isinstance(tree, Mapping):
+        return {key: _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain(value) for value in tree]
+    return tree.item() if isinstance(tree, np.generic) else tree
 
 
 def _numbers(tree: Any, key: str) -> Iterator[tuple[str, float]]:

@@ -48,7 +48,7 @@ FILE_S, SOURCE_S = 60.0, 20.0
     metavar="K K K",
     help="Thresholds to compare, in the unit of the settings [default: the suggestion, and 20 % around it].",
 )
-@click.option("--start", type=Number(), default=0.0, metavar="S", help="Begin at S seconds of a file.")
+@click.option("--start", type=Number(), metavar="S", help="Begin at S seconds of a file.")
 @click.option(
     "--seconds",
     type=Number(positive=True),
@@ -70,7 +70,7 @@ def tune(
     output: Path,
     selectors: tuple[str, ...],
     candidates: tuple[float, ...] | None,
-    start: float,
+    start: float | None,
     seconds: float | None,
     config_path: Path | None,
     overrides: tuple[str, ...],
@@ -105,36 +105,44 @@ def tune(
 
 
 def _of_session(
-    session: Session, overrides: tuple[str, ...], start: float, seconds: float | None, options: dict[str, Any]
+    session: Session, overrides: tuple[str, ...], start: float | None, seconds: float | None, options: dict[str, Any]
 ) -> Tuning:
     """Tune on the signal behind a session, or on its log where that is gone."""
     from rtspikes.subscribers.log.settings import detection_settings, recording_of
 
     config = load_config(None, overrides, base=detection_settings(session))
-    uri = str(session.info["source"]["uri"])
+    uri, rate = str(session.info["source"]["uri"]), float(session.info["rate_hz"])
+    if session.changes:
+        click.echo("what was changed by control while the session ran is not applied here", err=True)
     if uri.startswith("sim:"):
         return _of_source(uri, config, start, seconds, options)
     if (recording := recording_of(session)) is None:
         from rtspikes.tuning.from_log import tune_log
 
+        if overrides or start is not None or seconds is not None:
+            raise ConfigError(
+                "the session's recording is not at hand; of its log alone, leave --set, --start and --seconds out"
+            )
         click.echo("the session's recording is not at hand: its log alone is looked at", err=True)
         return tune_log(session, config, **options)
     from rtspikes.tuning.material import from_recording
 
-    begin = start or int(session.info["first_sample"]) / float(session.info["rate_hz"])
-    return _tuned(from_recording(recording, session.path.name, begin, seconds or FILE_S), config, options)
+    first = int(session.info["first_sample"]) / rate
+    begin = first if start is None else start
+    most = min(FILE_S, session.to_sample / rate - begin) if start is None else FILE_S
+    return _tuned(from_recording(recording, session.path.name, begin, seconds or most), config, options)
 
 
-def _of_file(path: Path, config: Config, start: float, seconds: float | None, options: dict[str, Any]) -> Tuning:
+def _of_file(path: Path, config: Config, start: float | None, seconds: float | None, options: dict[str, Any]) -> Tuning:
     """Tune on a recording."""
     from rtspikes.sources.formats import open_recording
     from rtspikes.tuning.material import from_recording
 
     recording = open_recording(path, config.source.uv_per_unit)
-    return _tuned(from_recording(recording, path.name, start, seconds or FILE_S), config, options)
+    return _tuned(from_recording(recording, path.name, start or 0.0, seconds or FILE_S), config, options)
 
 
-def _of_source(uri: str, config: Config, start: float, seconds: float | None, options: dict[str, Any]) -> Tuning:
+def _of_source(uri: str, config: Config, start: float | None, seconds: float | None, options: dict[str, Any]) -> Tuning:
     """Tune on what a source brings; Ctrl-C is content with what is there."""
     from rtspikes.tuning.material import from_source, source_config
 
@@ -170,7 +178,12 @@ def _say(tuning: Tuning, output: Path, as_json: bool) -> None:
         click.echo(json.dumps(tuning.summary() | {"picture": str(output)}, ensure_ascii=False))
         return
     curve, unit = tuning.curve, tuning.unit
-    if curve.plateau is None:
+    if not curve.noise_known:
+        click.echo(
+            f"what noise alone gives is not known here: {curve.suggestion:.3g} {unit} is what the settings say",
+            err=True,
+        )
+    elif curve.plateau is None:
         click.echo(
             f"no plateau: hardly any event stands out of the noise, which passes {curve.suggestion:.3g} {unit} "
             f"once a minute and channel",

@@ -96,7 +96,7 @@ def _legend(figure: Any, tuning: Tuning, top: float, left: float) -> None:
     }
     if any(np.isfinite(c.floor_hz).all() and c.widening > NOTICEABLE for c in curves):
         entries["widened noise"] = line(RED, 1.0, (0, (1, 1.5)))
-    entries |= {"plateau": Patch(color=GREEN, alpha=0.22), "suggestion": line(GREEN, 1.2)}
+    entries |= {"plateau": Patch(color=GREEN, alpha=0.22), "its suggestion": line(GREEN, 1.2)}
     if tuning.current is not None:
         entries["threshold in the settings"] = line(GREY, 1.2, ":")
     figure.legend(

@@ -149,6 +149,9 @@ def _name(axes: Any, where: Sites, shown: dict[int, str], squares: Any, alive: N
             text.set(fontsize=NAME_PT * fits, color="white" if np.dot(face[:3], (0.299, 0.587, 0.114)) < 0.5 else BLACK)
             taken.append(text.get_window_extent())
             continue
+        if where.wells:  # beside it is another well
+            text.remove()
+            continue
         text.set_bbox({"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.8})
         _beside(axes, text, side_pt, taken)
 

@@ -25,6 +25,9 @@ EDGE = 0.07
 HIGHEST, HIGHEST_COMPARED = 40.0, 2.0
 """Times the highest threshold: the signal, and what is compared in its place, leave the strip beyond."""
 
+FARTHEST = 4.0
+"""Times the signal's height: a threshold beyond is not shown, for the signal would be a line."""
+
 
 def draw_strips(axes: Sequence[Any], tuning: Tuning, view: View, suggested: int | None) -> None:
     """Draw a view's stretch; one of `axes` for each candidate, and one more where the method compares something else.
@@ -132,6 +135,8 @@ def _extent(
     """Return from where to where a strip goes: its signal and thresholds, with room for the ticks above."""
     lines = np.array([line for each in lines_uv for line in each], float)
     known = signal_uv[np.isfinite(signal_uv)].astype(float)
+    if len(known):
+        lines = lines[np.abs(lines) <= FARTHEST * np.abs(known).max()]
     most = highest * float(np.abs(lines).max(initial=0.0)) or np.inf
     values = np.concatenate([np.clip(known, -most, most), lines])
     if not len(values):

@@ -48,8 +48,11 @@ class Axis:
         said = settings.threshold
         return cls(settings.method, "σ", DEFAULT_THRESHOLD[settings.method] if said is None else said, said is not None)
 
-    def grid(self, sigma_uv: float) -> NDArray[np.float64]:
-        """Return the thresholds of a scan, ascending; sigma_uv: a usual σ of what is compared."""
+    def grid(self, sigma_uv: float, highest: float = 0.0) -> NDArray[np.float64]:
+        """Return the thresholds of a scan, ascending; sigma_uv: a usual σ of what is compared.
+
+        highest: one that it reaches, if that is not beyond all reason.
+        """
         usual = (
             DEFAULT_THRESHOLD[self.method] * {"σ": 1.0, "µV": sigma_uv, "units": sigma_uv / self.uv_per_unit}[self.unit]
         )

@@ -12,6 +12,7 @@ UNDECIDED = "the threshold matters most"
 USUAL = "median of the active"
 QUIETEST = "fewest events"
 CHOSEN = "chosen"
+ONLY = "the only electrode"
 
 STRETCH_S = 0.2
 

@@ -18,7 +18,7 @@ class Curve:
     known. noise_hz: (K,) the same for noise as much wider as `widening` says, which the plateau rests on. plateau: from
     where to where the estimated number of errors hardly depends on the threshold; None: there is none, because hardly
     any event stands out of the noise. suggestion: its middle; without one, the threshold that noise passes once a
-    minute and channel.
+    minute and channel; where noise is not known, what the settings say.
     """
 
     levels: NDArray[np.float64]
@@ -28,6 +28,11 @@ class Curve:
     widening: float
     plateau: tuple[float, float] | None
     suggestion: float
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether it is known what noise alone gives."""
+        return not bool(np.isnan(self.floor_hz).any())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal, norm
 
 from rtspikes.config import Config
-from rtspikes.detect.levels import DEFAULT_THRESHOLD
 from rtspikes.errors import ConfigError, DataError
 from rtspikes.selectors import select
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.tuning.axis import HIGHEST, STEPS, Axis, rounded
-from rtspikes.tuning.choice import CHOSEN, STRETCH_S, stretch, telling
+from rtspikes.tuning.axis import STEPS, Axis, rounded
+from rtspikes.tuning.choice import CHOSEN, ONLY, STRETCH_S, stretch, telling
 from rtspikes.tuning.findings import Curve, Found, Tuning, View
 from rtspikes.tuning.plateau import judge
 from rtspikes.tuning.tune import ABOVE, BELOW, VIEWS
@@ -41,41 +40,48 @@ def tune_log(
         )
     if not len(session.spikes):
         raise DataError(f"{session.path} has no spikes; say the recording or the source instead")
-    axis = Axis("threshold", "σ", DEFAULT_THRESHOLD[method], True)
     rate, labels = float(info["rate_hz"]), list(info["channels"]["label"])
     spikes, channels = session.spikes, _channels(session)
+    gains = {abs(float(gain)) for gain in info["channels"]["gain_uv"]}
+    axis = Axis.of(config.detect, gains.pop() if len(gains) == 1 else 1.0)
     asked = select(selectors, channels) if selectors else range(len(channels))
     live = [c for c in asked if info["enabled"][c] and session.observed_s[c] > 0]
     if not live:
         raise DataError(f"{session.path}: none of these channels was observed")
     sigma = _sigma_at(session)
-    height = np.abs(spikes["amplitude_uv"]) / np.maximum(sigma, 1e-9)
-    lowest = float(np.max(np.abs(spikes["threshold_uv"]) / np.maximum(sigma, 1e-9)))
-    levels = np.geomspace(lowest, max(HIGHEST * DEFAULT_THRESHOLD[method], 1.5 * lowest), STEPS)
+    unit_uv = axis.height_uv(1.0, 1.0) if axis.unit != "σ" else np.maximum(sigma, 1e-9)
+    height = np.abs(spikes["amplitude_uv"]) / unit_uv
+    lowest = float(np.max(np.abs(spikes["threshold_uv"]) / unit_uv))
+    usual_uv = float(np.median(sigma))
+    levels = np.geomspace(lowest, max(axis.grid(usual_uv)[-1], 1.5 * lowest), STEPS)
     seconds = session.observed_s
-    dead_s = config.detect.dead_time_ms * 1e-3
-    floor = _gaussian_floor(session, levels, rate, dead_s) * (2 if config.detect.sign == "both" else 1)
+    in_sigma = np.array([axis.height_uv(level, usual_uv) for level in levels]) / usual_uv
+    floor = _gaussian_floor(session, in_sigma, rate, config.detect.dead_time_ms * 1e-3)
+    floor = floor * (2 if config.detect.sign == "both" else 1)
 
     def curve(among: Sequence[int]) -> Curve:
         mine = np.sort(height[np.isin(spikes["channel"], among)])
         n = len(mine) - np.searchsorted(mine, levels)
         total = float(seconds[list(among)].sum())
-        return judge(levels, n / total, floor, total)
+        return judge(levels, n / total, floor, total, axis.current)
 
     whole = curve(live)
-    middle = max(rounded(whole.suggestion), float(f"{lowest:.4g}"))
-    low = max(lowest, rounded(BELOW * middle))
+    least = _rounded_up(lowest)
+    middle = max(rounded(whole.suggestion), least)
+    low = max(least, rounded(BELOW * middle))
     three = tuple(sorted(candidates)) or (low, middle, rounded(ABOVE * middle))
     if three[0] < lowest * 0.999:
-        raise ConfigError(f"this log tells of thresholds from {lowest:.4g} σ on, got {three[0]:g}; say the recording")
+        raise ConfigError(
+            f"this log tells of thresholds from {lowest:.4g} {axis.unit} on, got {three[0]:g}; say the recording"
+        )
 
     def found(channel: int, level: float) -> Found:
         mine = (spikes["channel"] == channel) & (height >= level * 0.999)
         return Found(level, spikes["sample"][mine], spikes["amplitude_uv"][mine], session.waveforms[mine])
 
     counts = [np.bincount(spikes["channel"][height >= k], minlength=len(channels)) for k in three]
-    few = bool(selectors) and len(live) <= VIEWS
-    shown = [(c, CHOSEN) for c in live] if few else telling(counts, live, VIEWS)
+    few = len(live) == 1 or (bool(selectors) and len(live) <= VIEWS)
+    shown = [(c, CHOSEN if selectors else ONLY) for c in live] if few else telling(counts, live, VIEWS)
     is_live = np.isin(np.arange(len(channels)), live)
     last = np.full(len(channels), np.nan)
     last[session.thresholds["channel"]] = session.thresholds["sigma_uv"]
@@ -90,10 +96,11 @@ def tune_log(
         rate_hz=rate,
         seconds=float((session.to_sample - info["first_sample"]) / rate),
         candidates=three,  # type: ignore[arg-type]
-        current=lowest,
+        current=axis.current,
         curve=whole,
         views=tuple(
-            _view(session, c, labels[c], why, curve([c]), tuple(found(c, k) for k in three), last) for c, why in shown
+            _view(session, axis, c, labels[c], why, curve([c]), tuple(found(c, k) for k in three), last)
+            for c, why in shown
         ),
         labels=tuple(labels),
         rates_hz=np.where(is_live, counts[at] / np.maximum(seconds, 1e-9), np.nan),
@@ -101,9 +108,18 @@ def tune_log(
         places_um=np.array([[np.nan if v is None else v for v in xy] for xy in zip(*places, strict=True)], float),
         wells=tuple(facts.get("well", [None] * len(labels))),
         snippet=(int(info["snippet_samples"][0]), int(info["snippet_samples"][1])),
-        toml=axis.toml(middle, False, selectors or None),
-        notes=(f"from the log alone: thresholds from {lowest:.3g} σ on, signal around spikes only",),
+        toml=axis.toml(middle, axis.unit == "µV" and (config.detect.threshold_uv or 0) < 0, selectors or None),
+        notes=(
+            f"from the log alone: thresholds from {lowest:.3g} {axis.unit} on, signal around spikes only",
+            *(["the plateau may begin below that"] if whole.plateau and whole.plateau[0] < 1.02 * lowest else []),
+        ),
     )
+
+
+def _rounded_up(level: float) -> float:
+    """Return a threshold to three digits, no lower."""
+    step = 10.0 ** (np.floor(np.log10(level)) - 2)
+    return float(f"{np.ceil(level / step - 1e-3) * step:.6g}")
 
 
 def _channels(session: Session) -> list[ChannelInfo]:
@@ -150,7 +166,7 @@ def _gaussian_floor(
 
 
 def _view(
-    session: Session, channel: int, label: str, why: str, curve: Curve, found: tuple[Found, ...],
+    session: Session, axis: Axis, channel: int, label: str, why: str, curve: Curve, found: tuple[Found, ...],
     sigma: NDArray[np.float64],
 ) -> View:  # fmt: skip
     """Return a channel's view, its signal known around its spikes only."""
@@ -166,5 +182,5 @@ def _view(
             signal[low:high] = waveform[low - at : high - at]
     own = float(sigma[channel]) if np.isfinite(sigma[channel]) else 0.0
     side = -1.0 if not len(found[0].amplitude_uv) else float(np.sign(np.median(found[0].amplitude_uv)) or -1)
-    lines = tuple((side * f.level * own,) for f in found)
+    lines = tuple((side * axis.height_uv(f.level, own),) for f in found)
     return View(channel, label, why, curve, found, begin, signal, None, own, lines)

@@ -58,15 +58,20 @@ def noise_floor(
 
 
 def judge(
-    levels: NDArray[np.float64], rate_hz: NDArray[np.float64], floor_hz: NDArray[np.float64], seconds: float
+    levels: NDArray[np.float64],
+    rate_hz: NDArray[np.float64],
+    floor_hz: NDArray[np.float64],
+    seconds: float,
+    otherwise: float,
 ) -> Curve:
     """Return the curve with its plateau and suggestion.
 
-    rate_hz, floor_hz: (K,) per channel. seconds: of all channels together.
+    rate_hz, floor_hz: (K,) per channel. seconds: of all channels together. otherwise: what to suggest where the noise
+    is not known.
     """
     fine = np.geomspace(levels[0], levels[-1], FINE)
     if np.isnan(floor_hz).any():
-        return Curve(levels, rate_hz, floor_hz, floor_hz, 1.0, None, float(fine[-1]))
+        return Curve(levels, rate_hz, floor_hz, floor_hz, 1.0, None, otherwise)
     events = np.exp(PchipInterpolator(levels**2, np.log(rate_hz * seconds + 0.1))(fine**2))
     best, widening = 0, WIDEST
     for _ in range(ROUNDS):

@@ -32,6 +32,10 @@ class Counts:
     events: NDArray[np.int64]
     seconds: NDArray[np.float64]
 
+    def of(self, channels: Sequence[int]) -> Counts:
+        """Return the counts of some channels."""
+        return Counts(self.levels, self.events[:, channels], self.seconds[:, channels])
+
     def rate_hz(self, channels: Sequence[int]) -> NDArray[np.float64]:
         """Return events per second and channel of some channels together, (K,)."""
         seconds = self.seconds[:, channels].sum(axis=1)

@@ -25,7 +25,8 @@ def surrogate(
 ) -> MemoryRecording:  # fmt: skip
     """Return Gaussian noise (float32, µV) that stands for some channels of `samples`.
 
-    Its spectrum is that of each channel's quieter segments, its noise level behind the band-pass sigma_uv (channels,).
+    Its spectrum is that of each channel's quieter segments, its noise level behind the band-pass sigma_uv (channels,);
+    0 for a channel that never moves.
     Phases are random: the same seed, the same noise.
     """
     rng = np.random.default_rng(seed)
@@ -53,8 +54,12 @@ def _quiet_spectrum(uv: NDArray[np.float64], length: int, sections: NDArray[np.f
     passed = filtered(sections, uv - uv[0])
     n = len(uv) // length
     pieces = uv[: n * length].reshape(n, length)
-    loudest = np.abs(passed[: n * length].reshape(n, length)).max(axis=1)
-    quiet = pieces[np.argsort(loudest)[: max(1, round(QUIET_PART * n))]]
+    moving = np.ptp(pieces, axis=1) > 0  # what was held or blanked tells nothing
+    if not moving.any():
+        return np.zeros(length // 2 + 1)
+    pieces = pieces[moving]
+    loudest = np.abs(passed[: n * length].reshape(n, length)[moving]).max(axis=1)
+    quiet = pieces[np.argsort(loudest)[: max(1, round(QUIET_PART * len(pieces)))]]
     window = np.hanning(length + 1)[:-1]
     spectra = np.abs(np.fft.rfft((quiet - quiet.mean(axis=1, keepdims=True)) * window, axis=1)) ** 2
     return np.asarray(spectra.mean(axis=0))

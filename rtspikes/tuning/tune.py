@@ -15,7 +15,7 @@ from rtspikes.errors import ConfigError, DataError
 from rtspikes.offline import excerpts
 from rtspikes.selectors import select
 from rtspikes.tuning.axis import Axis, rounded
-from rtspikes.tuning.choice import CHOSEN, STRETCH_S, stretch, telling
+from rtspikes.tuning.choice import CHOSEN, ONLY, STRETCH_S, stretch, telling
 from rtspikes.tuning.findings import Curve, Found, Tuning, View
 from rtspikes.tuning.material import Material
 from rtspikes.tuning.plateau import judge, noise_floor
@@ -53,6 +53,8 @@ def tune(
     three thresholds, or none. progress: called with a few words whenever something was done. Raises ConfigError and
     DataError for settings that do not fit, and where no electrode is left.
     """
+    if candidates and len({*candidates}) != 3:
+        raise ConfigError(f"three different thresholds can be compared, got {', '.join(f'{k:g}' for k in candidates)}")
     recording, info = material.recording, material.info
     gains = {abs(c.gain_uv) for c in info.channels}
     axis = Axis.of(config.detect, gains.pop() if len(gains) == 1 else 1.0)
@@ -66,26 +68,26 @@ def tune(
         raise DataError(f"{material.source}: no electrode to tune on is alive; rtspikes info tells which there are")
     progress("noise level")
     usual_uv = float(np.median(first.sigma_uv[live]))
-    counts = count(recording, config, axis, axis.grid(usual_uv), progress=lambda: progress("scan"))
-    shown = _shown(counts, axis, live, bool(selectors))
-    positions = [position for position, _ in shown]
-    imitated = sorted({*positions, *live[:: max(1, len(live) // NOISE_CHANNELS)]})
-    noise = _noise(material, config, axis, imitated, first, counts.levels)
+    levels = axis.grid(usual_uv, max(candidates, default=0.0))
+    counts = count(recording, config, axis, levels, progress=lambda: progress("scan"))
+
+    def curve(channels: Sequence[int], noise: Counts) -> Curve:
+        floor = noise_floor(levels, noise.events.sum(axis=1), noise.seconds.sum(axis=1))
+        seconds = float(counts.seconds[-1, channels].sum())
+        return judge(levels, counts.rate_hz(channels), floor, seconds, axis.current)
+
+    imitated = live[:: max(1, len(live) // NOISE_CHANNELS)]
+    whole = curve(live, _noise(material, config, axis, imitated, first, levels))
     progress("noise")
-
-    def curve(channels: Sequence[int], of_noise: Sequence[int]) -> Curve:
-        floor = noise_floor(
-            counts.levels, noise.events[:, of_noise].sum(axis=1), noise.seconds[:, of_noise].sum(axis=1)
-        )
-        return judge(counts.levels, counts.rate_hz(channels), floor, float(counts.seconds[-1, channels].sum()))
-
-    whole = curve(live, range(len(imitated)))
     middle = rounded(whole.suggestion)
     three = tuple(sorted(candidates)) or (rounded(BELOW * middle), middle, rounded(ABOVE * middle))
+    shown = _shown(counts, three, live, bool(selectors))
+    positions = [position for position, _ in shown]
     passes = [detect_at(recording, config, axis, level, positions) for level in three]
     best = passes[1] if three[1] == middle else detect_at(recording, config, axis, middle, [])
     progress("candidates")
-    curves = [curve([position], [imitated.index(position)]) for position in positions]
+    own = _noise(material, config, axis, positions, first, levels)
+    curves = [curve([position], own.of([i])) for i, position in enumerate(positions)]
     negative = config.detect.threshold_uv is not None and config.detect.threshold_uv < 0
     is_live = np.isin(np.arange(info.n_channels), live)
     return Tuning(
@@ -117,13 +119,12 @@ def _chosen(config: Config, info: StreamInfo, selectors: Sequence[str]) -> list[
     return [c for c in asked if enabled[c]]
 
 
-def _shown(counts: Counts, axis: Axis, live: list[int], asked: bool) -> list[tuple[int, str]]:
+def _shown(counts: Counts, three: Sequence[float], live: list[int], asked: bool) -> list[tuple[int, str]]:
     """Return the channels that are shown, and why."""
-    if asked and len(live) <= VIEWS:
-        return [(c, CHOSEN) for c in live]
-    usual = np.searchsorted(counts.levels, axis.current)
-    at = [int(np.clip(i, 0, len(counts.levels) - 1)) for i in (usual - 3, usual, usual + 3)]
-    return telling([counts.events[i] for i in at], live, VIEWS)
+    if len(live) == 1 or (asked and len(live) <= VIEWS):
+        return [(c, CHOSEN if asked else ONLY) for c in live]
+    nearest = [int(np.abs(np.log(counts.levels / level)).argmin()) for level in three]
+    return telling([counts.events[i] for i in nearest], live, VIEWS)
 
 
 def _noise(
@@ -149,12 +150,9 @@ def _noise(
     plain = msgspec.structs.replace(config, detect=detect, channels=rules, blank=(), markers=())
     few = levels[levels <= NOISE_TO * levels[0]]
     counts = count(made, plain, axis, few * axis.uv_per_unit)  # a unit of what is made is 1 µV
-    beyond = len(levels) - len(few)
-    return Counts(
-        levels,
-        np.pad(counts.events, ((0, beyond), (0, 0))),
-        np.pad(counts.seconds, ((0, beyond), (0, 0)), mode="edge"),
-    )
+    beyond = ((0, len(levels) - len(few)), (0, 0))
+    moves = made.samples.any(axis=0)
+    return Counts(levels, np.pad(counts.events, beyond) * moves, np.pad(counts.seconds, beyond, mode="edge") * moves)
 
 
 def _views(

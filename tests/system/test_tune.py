@@ -8,9 +8,11 @@ import tomllib
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rtspikes.config import config_from
+from rtspikes.subscribers.log.reader import read_session
 from tests.simulated import simulate, write_recording
 from tests.system.processes import Running, rtspikes
 
@@ -83,18 +85,45 @@ def test_a_session_is_looked_at_with_its_own_settings_in_its_recording(session: 
     assert "not at hand" not in done.stderr
 
 
-def test_a_session_whose_recording_is_gone_is_told_from_its_log(session: Path, tmp_path: Path) -> None:
-    alone = tmp_path / "alone.rtspikes"
-    shutil.copytree(session, alone)
-    facts = json.loads((alone / "session.json").read_text("utf-8"))
+@pytest.fixture
+def alone(session: Path, tmp_path: Path) -> Path:
+    """Return a log like that of a live session: its signal is nowhere."""
+    folder = tmp_path / "alone.rtspikes"
+    shutil.copytree(session, folder)
+    facts = json.loads((folder / "session.json").read_text("utf-8"))
     facts["info"]["source"]["uri"] = "lsl:name=gone"
-    (alone / "session.json").write_text(json.dumps(facts), "utf-8")
+    (folder / "session.json").write_text(json.dumps(facts), "utf-8")
+    return folder
+
+
+def test_a_session_whose_recording_is_gone_is_told_from_its_log(alone: Path, tmp_path: Path) -> None:
     done = rtspikes("tune", alone, "-o", tmp_path / "a.png", "--json")
     assert done.returncode == 0, done.stderr
     assert "the session's recording is not at hand: its log alone is looked at" in done.stderr
     figures = json.loads(done.stdout)
     assert figures["threshold"][0] == pytest.approx(4.0, rel=1e-3)
     assert is_picture(tmp_path / "a.png")
+
+
+def test_the_log_alone_is_looked_at_as_it_is_or_not_at_all(alone: Path, tmp_path: Path) -> None:
+    for option in (("--start", 1), ("--seconds", 3), ("--set", "detect.threshold=7")):
+        done = rtspikes("tune", alone, "-o", tmp_path / "a.png", *option)
+        assert done.returncode == 2
+        assert "of its log alone, leave --set, --start and --seconds out" in done.stderr
+
+
+def test_a_sessions_recording_is_worth_as_many_uv_as_in_the_session(recording: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "twice.rtspikes"
+    scale = ("--set", "source.uv_per_unit=2", "--set", "detect.threshold_uv=-300")
+    done = rtspikes("replay", recording, "--speed", "max", "--publish", "tcp://127.0.0.1:0", "--log", folder, *scale)
+    assert done.returncode == 0, done.stderr
+    done = rtspikes("tune", folder, "-o", tmp_path / "a.png", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    logged = read_session(folder).thresholds["sigma_uv"]
+    assert figures["channels"][0]["sigma_uv"] == pytest.approx(float(np.median(logged)), rel=0.2)
+    assert figures["suggestion"] > 200
+    assert figures["seconds"] == 8.0
 
 
 def test_a_live_stream_is_listened_to_for_a_while(recording: Path, tmp_path: Path) -> None:

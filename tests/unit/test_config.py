@@ -284,3 +284,8 @@ def test_a_missing_noise_file_is_refused(tmp_path: Path) -> None:
     absent = {"detect": {"noise": {"mode": "file", "file": str(tmp_path / "absent.json")}}}
     with pytest.raises(ConfigError, match=r"detect\.noise\.file: cannot read .*absent\.json"):
         noise_from_file(config_from(absent), stream_info(1))
+
+
+def test_numbers_may_be_numpys() -> None:
+    config = config_from({"detect": {"threshold": np.float64(4.5), "snippet_ms": (np.float32(1), np.int64(2))}})
+    assert (config.detect.threshold, config.detect.snippet_ms) == (4.5, (1.0, 2.0))

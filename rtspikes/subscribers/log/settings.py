@@ -28,7 +28,8 @@ def recording_of(session: Session, file: Path | None = None) -> Recording | None
 
     The one that was replayed is looked for where it was, and beside the session.
 
-    Raises DataError when `file` cannot be read, or is of another layout than the session.
+    Its samples are worth as many µV as in the session. Raises DataError when it cannot be read, or is of another
+    layout than the session.
     """
     its, uri = session.info, str(session.info["source"]["uri"])
     path = file
@@ -38,11 +39,14 @@ def recording_of(session: Session, file: Path | None = None) -> Recording | None
         path = next((p for p in (named, beside / named, beside / named.name) if p.is_file()), None)
     if path is None:
         return None
-    recording = open_recording(path)
+    gains = [float(gain) for gain in its["channels"]["gain_uv"]]
+    recording = open_recording(path, gains[0] if len(set(gains)) == 1 else None)
     ours, wanted = (recording.info.n_channels, recording.info.rate_hz), (its["n_channels"], its["rate_hz"])
     if ours != wanted:
         raise DataError(
             f"{path} has {ours[0]} channels at {ours[1]:g} Hz, the session {session.path} "
             f"{wanted[0]} at {wanted[1]:g} Hz; name its recording"
         )
+    if [channel.gain_uv for channel in recording.info.channels] != gains:
+        raise DataError(f"{path} has other scales (µV per unit) than the session {session.path}; name its recording")
     return recording

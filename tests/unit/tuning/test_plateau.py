@@ -32,7 +32,7 @@ def errors(threshold: float, low: float, high: float, per_s: float, width: float
     ("low", "high", "per_s"), [(6.0, 9.0, 5.0), (5.0, 15.0, 20.0), (8.0, 11.0, 0.5), (4.5, 6.0, 50.0)]
 )
 def test_the_suggestion_has_hardly_more_errors_than_the_best(low: float, high: float, per_s: float) -> None:
-    curve = judge(LEVELS, gaussian() + spikes(low, high, per_s), gaussian(), SECONDS)
+    curve = judge(LEVELS, gaussian() + spikes(low, high, per_s), gaussian(), SECONDS, 4.65)
     fewest = min(errors(t, low, high, per_s) for t in np.linspace(3, 12, 901))
     assert errors(curve.suggestion, low, high, per_s) <= fewest + 0.02 * per_s
     assert curve.plateau is not None
@@ -45,32 +45,33 @@ def test_the_suggestion_has_hardly_more_errors_than_the_best(low: float, high: f
 @pytest.mark.parametrize("width", [1.1, 1.25])
 def test_noise_that_is_wider_than_its_sigma_says_moves_the_suggestion(width: float) -> None:
     low, high, per_s = 6.5, 12.0, 3.0
-    curve = judge(LEVELS, gaussian(width=width) + spikes(low, high, per_s), gaussian(), SECONDS)
+    curve = judge(LEVELS, gaussian(width=width) + spikes(low, high, per_s), gaussian(), SECONDS, 4.65)
     assert curve.widening == pytest.approx(width, abs=0.03)
     fewest = min(errors(t, low, high, per_s, width) for t in np.linspace(3, 12, 901))
     assert errors(curve.suggestion, low, high, per_s, width) <= fewest + 0.05 * per_s
 
 
 def test_many_small_spikes_are_not_all_taken_for_noise() -> None:
-    curve = judge(LEVELS, gaussian() + spikes(3.5, 8.0, 200.0), gaussian(), SECONDS)
+    curve = judge(LEVELS, gaussian() + spikes(3.5, 8.0, 200.0), gaussian(), SECONDS, 4.65)
     assert curve.widening <= WIDEST
     assert curve.suggestion < 4.5
 
 
 def test_noise_alone_has_no_plateau_and_is_passed_once_a_minute() -> None:
-    curve = judge(LEVELS, gaussian(), gaussian(), SECONDS)
+    curve = judge(LEVELS, gaussian(), gaussian(), SECONDS, 4.65)
     assert curve.plateau is None
     assert gaussian(np.array([curve.suggestion]))[0] == pytest.approx(1 / 60, rel=0.2)
 
 
 def test_where_the_noise_is_not_known_nothing_is_made_up() -> None:
-    curve = judge(LEVELS, spikes(6, 9, 5.0), np.full(len(LEVELS), np.nan), SECONDS)
+    curve = judge(LEVELS, spikes(6, 9, 5.0), np.full(len(LEVELS), np.nan), SECONDS, 4.65)
     assert curve.plateau is None
-    assert np.isnan(curve.floor_hz).all()
+    assert not curve.noise_known
+    assert curve.suggestion == 4.65
 
 
 def test_no_event_at_all_is_no_error() -> None:
-    curve = judge(LEVELS, np.zeros(len(LEVELS)), np.zeros(len(LEVELS)), SECONDS)
+    curve = judge(LEVELS, np.zeros(len(LEVELS)), np.zeros(len(LEVELS)), SECONDS, 4.65)
     assert curve.plateau is None
     assert LEVELS[0] <= curve.suggestion <= LEVELS[-1]
 

@@ -123,6 +123,32 @@ def test_dead_and_disabled_channels_are_left_out() -> None:
         tune(material, Config(), selectors=["E9"])
 
 
+def test_stretches_in_which_nothing_moves_are_no_noise() -> None:
+    """The channel was unplugged, or blanked, for more than half of the time."""
+    still = np.concatenate([SAMPLES, np.zeros((250_000, 6), np.int16)])
+    found = tune(Material("a.raw", array_recording(still, RATE_HZ, GAIN_UV), 0), Config())
+    assert found.curve.noise_known
+    assert found.curve.plateau is not None
+    assert found.candidates[1] == pytest.approx(tune(small(), Config()).candidates[1], rel=0.15)
+
+
+def test_three_thresholds_are_three() -> None:
+    with pytest.raises(ConfigError, match="three different thresholds can be compared, got 5, 5, 6"):
+        tune(small(), Config(), candidates=[5.0, 5.0, 6.0])
+
+
+def test_the_only_electrode_is_not_the_busiest() -> None:
+    (view,) = tune(Material("a.raw", array_recording(SAMPLES[:, :1], RATE_HZ, GAIN_UV), 0), Config()).views
+    assert view.why == "the only electrode"
+
+
+def test_what_is_said_of_channels_is_so_at_the_thresholds_that_are_shown() -> None:
+    found = tune(small(), Config())
+    events = {view.why: [len(f.sample) for f in view.found] for view in found.views}
+    assert events["most events"][1] == max(n[1] for n in events.values())
+    assert events["fewest events"][1] == min(n[1] for n in events.values())
+
+
 @pytest.mark.parametrize(
     ("detect", "unit", "compared"),
     [
@@ -171,6 +197,20 @@ def test_a_log_alone_tells_nearly_what_its_signal_does(session: Path) -> None:
         for sample, amplitude in zip(view.found[0].sample, view.found[0].amplitude_uv, strict=True):
             if 0 <= sample - view.first < len(view.signal_uv):
                 assert view.signal_uv[sample - view.first] == amplitude
+
+
+def test_a_log_with_thresholds_in_uv_is_told_in_uv(session: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "uv.rtspikes"
+    sim = ("run", "--source", f"sim:{CULTURE}", "--set", "source.speed=max", "--publish", "tcp://127.0.0.1:0")
+    assert command(*sim, "--set", "detect.threshold_uv=-18", "--log", folder).returncode == 0
+    log = read_session(folder)
+    found = tune_log(log, detection_settings(log))
+    assert (found.unit, found.current) == ("µV", 18.0)
+    assert found.candidates[0] >= 18.0
+    (line,) = found.toml
+    assert line == f"detect.threshold_uv = -{found.candidates[1]:g}"
+    for view in found.views:
+        assert [lines[0] for lines in view.lines_uv] == [pytest.approx(-k) for k in found.candidates]
 
 
 def test_a_log_does_not_tell_of_thresholds_below_its_own(session: Path) -> None:
