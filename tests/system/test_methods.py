@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rtspikes as package
+from rtspikes.subscribers.account.english import significant
 from rtspikes.subscribers.log.reader import Session, read_session
 from tests.simulated import simulate, write_recording
 from tests.system.processes import Running, rtspikes, wait_until
@@ -98,7 +99,7 @@ def test_losses_and_rates_are_those_of_the_tables(stormy: Told) -> None:
     assert re.search(rf"befell {n} electrodes for {seconds:.4g} s .*, in which {suppressed:,} crossings", text)
     enabled = np.array(session.info["enabled"])
     rates = session.counts[session.active] / session.observed_s[session.active]
-    assert f"the mean of their rates was {rates.mean():.3g} spikes per second" in text
+    assert f"the mean of their rates was {significant(rates.mean())} spikes per second" in text
     observed = session.observed_s[enabled]
     assert f"was {np.median(observed):.2f} s ({observed.min():.2f}–{observed.max():.2f} s) per electrode" in text
     rebound = int((session.rejected["reason"] == 2).sum())

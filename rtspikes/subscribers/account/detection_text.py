@@ -95,11 +95,16 @@ def _noise(facts: Facts) -> Iterator[str]:
         yield f"The noise level σ of each electrode was estimated as the {facts['noise_estimator']}"
     else:
         return
-    text = f"It was learnt from the first {seconds(facts['noise_initial_s'])}" if "noise_initial_s" in facts else ""
+    if facts.get("electrodes_ever_with_sigma") == 0:
+        yield "No electrode had measurable noise, and so none ever had a noise level"
+        return
+    text = f"It was learnt from the first {seconds(learnt)}" if (learnt := _learnt_s(facts)) else ""
     after = facts.get("noise_freeze_after_s", 0.0)
     released = any(control["change"].get("change") in RELEASES for control in facts["control_changes"])
     followed = mode == "running" or after or released
-    if text and followed and facts["noise_is_of_quiet_pieces"]:
+    if text and followed and not facts.get("sigma_updates"):
+        text += "; the log tells of no renewal"
+    elif text and followed and facts["noise_is_of_quiet_pieces"]:
         text += (
             f"; from then on it was the level of the quiet pieces among those of the last "
             f"{exact(facts['noise_window_s'])} s, renewed every {exact(facts['noise_block_s'])} s, so that bursts of "
@@ -109,25 +114,48 @@ def _noise(facts: Facts) -> Iterator[str]:
         text += ", and followed the signal from then on"
     if text:
         yield text
-    if mode == "freeze":
+    if mode == "freeze" and after >= facts["logged_to_s"] > 0:
+        yield f"From {exact(after)} s after the start on it would have been kept as it was; the log ends before"
+    elif mode == "freeze":
         since = f"From {exact(after)} s after the start on" if after else "From then on"
         yield f"{since} it was kept as it was"
+
+
+def _learnt_s(facts: Facts) -> float:
+    """Return from how much of the start σ was learnt: all there was, where the signal ended before; 0: not told.
+
+    A log that ends before its session does not shorten it: nothing is logged until σ was learnt.
+    """
+    initial = float(facts.get("noise_initial_s", 0.0))
+    if "engine_to_s" in facts:
+        return min(initial, float(facts["engine_to_s"]))
+    return min(initial, float(facts["logged_to_s"])) if facts["ended"] == "end" else initial
 
 
 def _in_force(facts: Facts) -> Iterator[str]:
     """Say σ and thresholds at the start and at the end, as the log has them."""
     start, end = _levels(facts, "start"), _levels(facts, "end")
-    if not start and not end:
-        return
+    if start or end:
+        yield _over_time(facts, start, end)
+    muted = set(facts["electrodes_muted"])
+    never = [label for label in facts.get("electrodes_never_with_threshold", ()) if label not in muted]
+    dead = [label for label in facts.get("electrodes_without_threshold_end", ()) if label not in {*muted, *never}]
+    why = "for lack of measurable noise"
+    if never and not facts["electrodes_ever_with_threshold"]:
+        yield f"No electrode had a threshold at any time, {why}: no spike could be found"
+    elif never:
+        yield f"{electrodes(never)} never had a threshold, {why}"
+    if dead:
+        yield f"At the end {electrodes(dead)} had no threshold, {why}"
+
+
+def _over_time(facts: Facts, start: str, end: str) -> str:
     if (n := facts["threshold_updates"]) and start != end:
         text = f"At the start {start or 'there was no threshold'}; at the end, after {counted(n, 'update')}, "
         text += end or "there was no threshold"
     else:
         text = f"Throughout, {start or end}"
-    yield text + (" (medians and ranges over electrodes)" if "(" in text else "")
-    muted = set(facts["electrodes_muted"])
-    if dead := [label for label in facts["electrodes_without_threshold_end"] if label not in muted]:
-        yield f"At the end {electrodes(dead)} had no threshold, for lack of measurable noise"
+    return text + (" (medians and ranges over electrodes)" if "(" in text else "")
 
 
 def _levels(facts: Facts, when: str) -> str:

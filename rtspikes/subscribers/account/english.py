@@ -21,6 +21,12 @@ def number(value: float, digits: int = 4) -> str:
     return text.replace("-", "−")
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """Return a number to exactly so many significant digits, trailing zeros kept: numbers that are compared."""
+    text = f"{value:#.{digits}g}"
+    return number(value, digits) if "e" in text else text.rstrip(".").replace("-", "−")
+
+
 def exact(value: float) -> str:
     """Return a number that somebody has set, as it was set."""
     return f"{value:.12g}".replace("-", "−")
@@ -47,7 +53,7 @@ def times(n: int) -> str:
 
 
 def part(n: int, of: int, noun: str) -> str:
-    """Return "5 of 85 events (5.9 %)", "none of 85 events"."""
+    """Return "5 of 85 events (5.9 %)", "none of 85 events"; there must be some."""
     whole_of = counted(of, noun)
     return f"{whole(n)} of {whole_of} ({number(100 * n / of, 2)} %)" if n else f"none of {whole_of}"
 

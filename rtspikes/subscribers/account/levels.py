@@ -13,7 +13,7 @@ from rtspikes.selectors import select
 from rtspikes.subscribers.account.origin import Electrodes
 from rtspikes.subscribers.account.told import Told
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.types import ChannelInfo
+from rtspikes.types import UNOBSERVED_DTYPE, ChannelInfo
 
 QUIET_PIECES = "level of the quiet ones among median(|x - median x|) / 0.67448975 of 60 ms pieces"
 MAD = "median(|x - median x|) / 0.67448975"
@@ -119,19 +119,21 @@ def _grouped(values: Iterable[tuple[Any, ...]], electrodes: Electrodes, names: t
 
 def _in_force(session: Session, electrodes: Electrodes) -> dict[str, Any]:
     """Return σ and thresholds of enabled electrodes as first and as last told, and how often they were told anew."""
-    table = session.thresholds[session.thresholds["sample"] <= session.to_sample]
+    table = _table(session, electrodes)
     if not len(table):
         return {}
-    if int(table["channel"].max()) >= len(electrodes.labels):
-        raise DataError(f"{session.path / 'thresholds.bin'} is of channels that session.json does not know")
-    order = np.argsort(table["sample"], kind="stable")
-    table = table[order]
-    facts: dict[str, Any] = {"threshold_updates": len(np.unique(table["sample"])) - 1}
-    enabled = np.array(electrodes.enabled, bool)
-    backwards = len(table) - 1 - np.unique(table["channel"][::-1], return_index=True)[1]
-    for when, rows in (("start", table[np.unique(table["channel"], return_index=True)[1]]), ("end", table[backwards])):
-        rows = rows[enabled[rows["channel"]]]
-        has_none = np.isnan(rows["negative_uv"]) & np.isnan(rows["positive_uv"])
+    found = table[np.array(electrodes.enabled, bool)[table["channel"]]]
+    has_one = np.unique(found["channel"][~_has_none(found)])
+    facts: dict[str, Any] = {
+        "threshold_updates": len(np.unique(table["sample"])) - 1,
+        "sigma_updates": _sigma_updates(found),
+        "electrodes_ever_with_sigma": len(np.unique(found["channel"][found["sigma_uv"] > 0])),
+        "electrodes_ever_with_threshold": len(has_one),
+        "electrodes_never_with_threshold": electrodes.names(np.setdiff1d(found["channel"], has_one)),
+    }
+    ends = np.append(found["channel"][1:] != found["channel"][:-1], True)[: len(found)]
+    for when, rows in (("start", found[np.unique(found["channel"], return_index=True)[1]]), ("end", found[ends])):
+        has_none = _has_none(rows)
         facts |= {
             f"sigma_{when}_uv": figures(rows["sigma_uv"][rows["sigma_uv"] > 0]),
             f"threshold_falling_{when}_uv": figures(rows["negative_uv"]),
@@ -139,6 +141,36 @@ def _in_force(session: Session, electrodes: Electrodes) -> dict[str, Any]:
             f"electrodes_without_threshold_{when}": electrodes.names(rows["channel"][has_none]),
         }
     return facts
+
+
+def without_threshold(session: Session, electrodes: Electrodes) -> NDArray[np.void]:
+    """Return the stretches in which channels had no threshold, muted ones too; UNOBSERVED_DTYPE, its reason unused."""
+    table = _table(session, electrodes)
+    stretches = np.zeros(len(table), UNOBSERVED_DTYPE)
+    stretches["channel"], stretches["sample"] = table["channel"], table["sample"]
+    stretches["stop"] = session.to_sample
+    same = table["channel"][1:] == table["channel"][:-1]
+    stretches["stop"][:-1][same] = table["sample"][1:][same]
+    return np.asarray(stretches[_has_none(table)])
+
+
+def _table(session: Session, electrodes: Electrodes) -> NDArray[np.void]:
+    """Return σ and thresholds up to the log's end, channel after channel, each in the order of its samples."""
+    table = session.thresholds[session.thresholds["sample"] <= session.to_sample]
+    if len(table) and int(table["channel"].max()) >= len(electrodes.labels):
+        raise DataError(f"{session.path / 'thresholds.bin'} is of channels that session.json does not know")
+    return np.asarray(table[np.lexsort((table["sample"], table["channel"]))])
+
+
+def _has_none(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    return np.asarray(np.isnan(rows["negative_uv"]) & np.isnan(rows["positive_uv"]))
+
+
+def _sigma_updates(table: NDArray[np.void]) -> int:
+    """Return at how many samples the σ of a channel changed; a muting, say, changes thresholds alone."""
+    same = table["channel"][1:] == table["channel"][:-1]
+    moved = same & (table["sigma_uv"][1:] != table["sigma_uv"][:-1])
+    return len(np.unique(table["sample"][1:][moved]))
 
 
 def figures(values: NDArray[Any]) -> dict[str, float] | None:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.activity import ACTIVE_PER_MIN, rates_hz
-from rtspikes.subscribers.account.levels import figures
+from rtspikes.subscribers.account.levels import figures, without_threshold
 from rtspikes.subscribers.account.notices import Notices
 from rtspikes.subscribers.account.origin import Electrodes
+from rtspikes.subscribers.log.observed import observed_samples
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.names import flag_names, reason_name
 
@@ -79,6 +80,7 @@ def _observed(session: Session, electrodes: Electrodes) -> dict[str, Any]:
     return {
         "observed_s": figures(seconds[enabled]),
         "observed_total_s": round(float(seconds.sum()), 6),
+        **_idle(session, electrodes),
         "spikes": len(session.spikes),
         "spikes_sorted": bool(np.any(session.spikes["unit"] >= 0)),
         "electrodes_with_spikes": int(np.count_nonzero(counts)),
@@ -86,6 +88,22 @@ def _observed(session: Session, electrodes: Electrodes) -> dict[str, Any]:
         "active_from_spikes_per_min": ACTIVE_PER_MIN,
         "active_rate_hz": figures(rates[active]),
         "active_mean_rate_hz": float(rates[active].mean()) if active.any() else None,
+    }
+
+
+def _idle(session: Session, electrodes: Electrodes) -> dict[str, Any]:
+    """Return how much of observed time had no threshold although nobody had muted the electrode, and on which."""
+    first, n = int(session.info["first_sample"]), len(electrodes.labels)
+    unobserved = np.concatenate((session.unobserved, without_threshold(session, electrodes)))
+    unseen, mutings = session.unseen(), session.mutings()
+    before, after = (
+        observed_samples(first, session.to_sample, unseen, n, mutings, each)
+        for each in (session.unobserved, unobserved)
+    )
+    idle = np.where(electrodes.enabled, before - after, 0)
+    return {
+        "observed_without_threshold_s": float(idle.sum()) / float(session.info["rate_hz"]),
+        "electrodes_observed_without_threshold": electrodes.names(np.flatnonzero(idle)),
     }
 
 

@@ -9,11 +9,13 @@ from typing import Any
 from rtspikes.subscribers.account.english import (
     NAMES,
     counted,
+    electrodes,
     exact,
     listed,
     number,
     part,
     seconds,
+    significant,
     spread,
     times,
     were,
@@ -168,10 +170,15 @@ def _observed(facts: Facts) -> Iterator[str]:
     each = f"{spread(observed, 's')} per electrode" + (
         " (median and range)" if observed["min"] < observed["max"] else ""
     )
-    yield (
-        f"Observed time, in which a spike could have been found and logged{without}, was {each}, {total} in total over "
-        f"{counted(n, 'electrode')}"
-    )
+    was = f"was {each}, {total} in total over {counted(n, 'electrode')}"
+    if (idle := facts["observed_without_threshold_s"]) > 0:
+        who = electrodes(facts["electrodes_observed_without_threshold"])
+        yield (
+            f"Observed time, as the log counts it{without}, {was}; this includes {seconds(idle)} (summed over "
+            f"electrodes) in which {who} had no threshold, for lack of measurable noise, and no spike could be found"
+        )
+    else:
+        yield f"Observed time, in which a spike could have been found and logged{without}, {was}"
 
 
 def _rates(facts: Facts) -> Iterator[str]:
@@ -185,8 +192,8 @@ def _rates(facts: Facts) -> Iterator[str]:
         yield f"No electrode was active ({criterion})"
         return
     rates = facts["active_rate_hz"]
-    among = f" (range {number(rates['min'], 3)}–{number(rates['max'], 3)})" if rates["n"] > 1 else ""
-    mean = number(facts["active_mean_rate_hz"], 3)
+    among = f" (range {significant(rates['min'])}–{significant(rates['max'])})" if rates["n"] > 1 else ""
+    mean = significant(facts["active_mean_rate_hz"])
     of = "its rate" if active == 1 else "the mean of their rates"
     yield (
         f"{counted(active, 'electrode')} {were(active)} active ({criterion}); {of} was {mean} spikes per second of "

@@ -50,9 +50,11 @@ def crossings(facts: Facts) -> Iterator[str]:
 def _crossing(facts: Facts, method: str, groups: Sequence[Mapping[str, Any]]) -> str:
     first, *rest = groups
     what = extremum({group["sign"] for group in groups})
+    never = facts.get("electrodes_ever_with_threshold") == 0
+    was, held = ("would have been", "would have held") if never else ("was", "held")
     if method == "energy":
         return (
-            f"A spike was detected where the root rose above {_height(first, unsigned=True)}"
+            f"A spike {was} detected where the root rose above {_height(first, unsigned=True)}"
             f"{_others(rest, unsigned=True)}"
         )
     if method == "window":
@@ -60,14 +62,14 @@ def _crossing(facts: Facts, method: str, groups: Sequence[Mapping[str, Any]]) ->
         cut = signal(facts).capitalize()
         windows = f"windows of {counted(length, 'sample')}, one every {counted(hop, 'sample')} from sample 0 on"
         return (
-            f"{cut} was cut into {windows}; a window held a spike where its {what} was farther than "
+            f"{cut} was cut into {windows}; a window {held} a spike where its {what} was farther than "
             f"{_height(first, unsigned=True)} from its mean{_others(rest, unsigned=True)}"
         )
     if method == "matched":
         score = f"the output of a whitened matched filter, scaled to the noise level of {signal(facts)},"
-        return f"A spike was detected where {score} {_passed(first)}{_others(rest)}"
+        return f"A spike {was} detected where {score} {_passed(first)}{_others(rest)}"
     noun = "crossing" if method == "hoop" else "spike"
-    return f"A {noun} was detected where {signal(facts)} {_passed(first)}{_others(rest)}"
+    return f"A {noun} {was} detected where {signal(facts)} {_passed(first)}{_others(rest)}"
 
 
 def _passed(group: Mapping[str, Any]) -> str:

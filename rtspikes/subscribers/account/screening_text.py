@@ -32,7 +32,12 @@ def screening(facts: Facts) -> Iterator[str]:
 
 
 def _share(facts: Facts, reason: str) -> str:
-    return part(facts["rejected"].get(reason, 0), facts["events"], "event")
+    """Return how many events a rule rejected, as a clause that ends with its verb."""
+    return _of(facts["rejected"].get(reason, 0), facts["events"], "event")
+
+
+def _of(n: int, of: int, noun: str) -> str:
+    return f"{part(n, of, noun)} {were(n)}" if of else f"there were no {noun}s"
 
 
 def _rebound(facts: Facts) -> Iterator[str]:
@@ -58,7 +63,7 @@ def _rebound(facts: Facts) -> Iterator[str]:
         texts.append(text)
     if texts:
         how = "so" if len(texts) == 1 else "by these two rules"
-        texts[-1] += f"; {_share(facts, 'rebound')} {were(facts['rejected'].get('rebound', 0))} rejected {how}"
+        texts[-1] += f"; {_share(facts, 'rebound')}{f' rejected {how}' if facts['events'] else ''}"
     yield from texts
 
 
@@ -74,11 +79,10 @@ def _coincidence(facts: Facts) -> Iterator[str]:
         who = f"at least {listed(map(str, needed), 'or')} electrodes{of} ({rule})"
     text = f"Where {who} had events within ±{exact(facts['coincidence_ms'])} ms, as artifacts make them, these were"
     if mode == "reject":
-        n = facts["rejected"].get("coincidence", 0)
-        yield f"{text} rejected as coincident: {_share(facts, 'coincidence')} {were(n)}"
+        yield f"{text} rejected as coincident: {_share(facts, 'coincidence')}"
     else:
         n = facts["flagged"].get("coincident", 0)
-        yield f"{text} flagged as coincident and kept: {part(n, facts['spikes'], 'spike')} {were(n)}"
+        yield f"{text} flagged as coincident and kept: {_of(n, facts['spikes'], 'spike')}"
     if n := facts.get("coincidence_wells_not_judged"):
         yield f"{counted(n, 'well')} had too few electrodes for this rule"
 
@@ -88,7 +92,7 @@ def _neighbours(facts: Facts) -> Iterator[str]:
         yield (
             f"Of events on electrodes up to {exact(facts['neighbour_radius_um'])} µm apart whose extrema lay within "
             f"{exact(facts['neighbour_window_ms'])} ms, only the one with the largest ratio of amplitude to threshold "
-            f"was kept; {_share(facts, 'neighbour')} {were(facts['rejected'].get('neighbour', 0))} rejected so"
+            f"was kept; {_share(facts, 'neighbour')}{' rejected so' if facts['events'] else ''}"
         )
     if n := facts.get("neighbour_amplitudes"):
         nearest = "nearest electrode" if n == 1 else f"{n} nearest electrodes"

@@ -24,7 +24,7 @@ from rtspikes.detect.methods import gather, matched
 from rtspikes.detect.settings import FilterSettings
 from rtspikes.errors import DataError
 from rtspikes.subscribers.account import method
-from rtspikes.subscribers.account.english import counted, hertz, listed, number, part, seconds, spread
+from rtspikes.subscribers.account.english import counted, hertz, listed, number, part, seconds, significant, spread
 from rtspikes.subscribers.account.facts import facts_of
 from rtspikes.subscribers.account.references import CITED, bibtex
 from rtspikes.subscribers.account.rules import RULES, Rules
@@ -91,7 +91,9 @@ def write(
         np.zeros((1, detector.pre + detector.post), np.float32),
         np.zeros((1, facts["neighbour_count"]), np.float32),
     )
-    for batch in batches or (replace(heard(0), to_sample=200_000, waveforms=of_one[0], neighbours=of_one[1]),):
+    one = replace(heard(0), to_sample=200_000, waveforms=of_one[0], neighbours=of_one[1])
+    channels = len(info.channels)
+    for batch in batches or (levels(0, [5.0] * channels), levels(20_000, [5.1] * channels), one):
         writer.add(batch)
     if how == "open":
         writer.flush()
@@ -278,9 +280,9 @@ GRID: dict[str, tuple[dict[str, Any], set[str], tuple[str, ...]]] = {
         ("at or beyond −3000 or 2900 µV",),
     ),
     "freeze": (
-        {"detect": {"noise": {"mode": "freeze", "freeze_after_s": 30}}},
+        {"detect": {"noise": {"mode": "freeze", "freeze_after_s": 3}}},
         ALWAYS | {"freezing"},
-        ("From 30 s after the start on it was kept as it was.", "renewed every 0.5 s"),
+        ("From 3 s after the start on it was kept as it was.", "renewed every 0.5 s"),
     ),
     "frozen": (
         {"detect": {"noise": {"mode": "freeze"}}},
@@ -610,7 +612,102 @@ def test_counts_and_rates_are_per_observed_time(path: Path) -> None:
     text = text_of(session)
     rates = np.array([10 / 5, 10 / 10, 10 / 10])
     assert "30 spikes were detected, on 3 of 16 electrodes (19 %)" in text
-    assert f"the mean of their rates was {rates.mean():.3g} spikes per second of observed time (range 1–2)" in text
+    assert (
+        f"the mean of their rates was {rates.mean():.3g} spikes per second of observed time (range 1.00–2.00)" in text
+    )
+
+
+def test_mean_and_range_of_rates_have_the_same_digits(path: Path) -> None:
+    session = read_session(write(path, None, replace(heard(0, 30), to_sample=200_000)))
+    rates = {"median": 0.9, "min": 0.135, "max": 5.79, "n": 3}
+    facts = {**facts_of(session), "active_mean_rate_hz": 1.3, "active_rate_hz": rates}
+    assert "the mean of their rates was 1.30 spikes per second of observed time (range 0.135–5.79)" in "".join(
+        paragraphs(facts)
+    )
+
+
+# short and silent sessions
+
+
+def test_a_session_shorter_than_the_first_stretch_learnt_from_all_there_was(path: Path) -> None:
+    text = account(path, None, levels(0, [5.0] * (N + 1)), replace(heard(0), to_sample=4000))
+    assert "It was learnt from the first 200 ms; the log tells of no renewal." in text
+    assert "from then on" not in text
+
+
+def test_a_log_that_was_cut_off_does_not_shorten_the_first_stretch(path: Path) -> None:
+    text = account(path, None, levels(0, [5.0] * (N + 1)), replace(heard(0), to_sample=4000), how="engine vanished")
+    assert "It was learnt from the first 500 ms; the log tells of no renewal." in text
+
+
+def test_a_change_of_thresholds_alone_is_no_renewal_of_the_noise_level(path: Path) -> None:
+    muted = levels(10_000, [5.0] * (N + 1))
+    muted.thresholds["negative_uv"][1] = np.nan
+    begun, ended = levels(0, [5.0] * (N + 1)), replace(heard(0), to_sample=14_879)
+    text = account(path, None, begun, control(10_000, change="mute", select="E2"), muted, ended, how="engine vanished")
+    assert "It was learnt from the first 500 ms; the log tells of no renewal." in text
+    assert "after 1 update" not in text
+    assert "lack of" not in text
+    renewed = levels(14_000, [5.2] * (N + 1))
+    text = account(path.with_name("b.rtspikes"), None, begun, renewed, ended, how="engine vanished")
+    assert "500 ms; from then on it was the level of the quiet pieces" in text
+    assert "no renewal" not in text
+
+
+def test_a_freeze_that_the_log_does_not_reach_is_not_told_as_done(path: Path) -> None:
+    text = account(path, {"detect": {"noise": {"mode": "freeze", "freeze_after_s": 30}}})
+    assert "From 30 s after the start on it would have been kept as it was; the log ends before." in text
+
+
+def without_noise(sample: int, *positions: int) -> Batch:
+    """Return the thresholds of all channels from `sample` on, none at `positions`, where there is no noise."""
+    sigma = np.full(N + 1, 5.0)
+    sigma[list(positions)] = 0
+    found = levels(sample, list(sigma))
+    found.thresholds["negative_uv"][list(positions)] = np.nan
+    return found
+
+
+@pytest.mark.parametrize("method", ["threshold", "energy", "window", "matched"])
+def test_in_a_silent_session_nothing_was_learnt_and_nothing_could_be_found(method: str, path: Path) -> None:
+    artifacts = {"coincidence": "reject"}
+    settings = {"detect": {"method": method, "neighbours": {"exclusive": True}, "artifacts": artifacts}}
+    silent = replace(heard(0, 0), to_sample=60_000)
+    text = account(path, settings, *(without_noise(at, *range(N + 1)) for at in (0, 20_000, 40_000)), silent)
+    assert "No electrode had measurable noise, and so none ever had a noise level." in text
+    assert "No electrode had a threshold at any time, for lack of measurable noise: no spike could be found." in text
+    assert ("a window would have held a spike" if method == "window" else "A spike would have been detected") in text
+    for words in ("was learnt from the first", "spike was detected", "window held", "no events were", "none of no"):
+        assert words not in text
+    assert "only the one with the largest ratio of amplitude to threshold was kept; there were no events." in text
+    assert "rejected as coincident: there were no events." in text
+    assert "Observed time, as the log counts it, was 3 s per electrode, 48 s in total over 16 electrodes; this" in text
+    assert "48 s (summed over electrodes) in which 16 electrodes had no threshold, for lack of measurable" in text
+    assert "could have been found" not in text
+
+
+def test_no_spikes_were_flagged_where_there_were_none(path: Path) -> None:
+    text = account(path, None, levels(0, [5.0] * (N + 1)), replace(heard(0, 0), to_sample=60_000))
+    assert "flagged as coincident and kept: there were no spikes." in text
+    assert "reached 0.7 of the threshold; there were no events." in text
+
+
+def test_observed_time_without_a_threshold_is_told_but_for_gaps_and_muting(path: Path) -> None:
+    batches = (
+        without_noise(0, 0, 1, 2), control(100_000, change="mute", select="E3"), without_noise(120_000, 0, 2),
+        gap(150_000, 4000), replace(heard(0), to_sample=200_000),
+    )  # fmt: skip
+    session = read_session(write(path, None, *batches))
+    text = text_of(session)
+    lost = 4000 + session.info["settling_samples"]
+    idle = (200_000 - lost) + 120_000 + 100_000
+    assert facts_of(session)["observed_without_threshold_s"] == pytest.approx(idle / RATE_HZ)
+    assert (
+        f"this includes {seconds(idle / RATE_HZ)} (summed over electrodes) in which 3 electrodes (E1, E2, E3)" in text
+    )
+    assert "1 electrode (E1) never had a threshold, for lack of measurable noise" in text
+    assert "At the end" not in text
+    assert "A spike was detected where" in text
 
 
 # other logs, other versions
@@ -778,7 +875,8 @@ def test_facts_are_plain_json(path: Path) -> None:
         (seconds(3600), "60 min"),
         (seconds(36_000), "10 h"), (counted(0, "gap"), "no gaps"), (counted(1, "gap"), "1 gap"),
         (counted(12_345, "gap"), "12,345 gaps"), (part(5, 85, "event"), "5 of 85 events (5.9 %)"),
-        (part(0, 0, "event"), "none of no events"), (listed("abc"), "a, b and c"), (listed("a"), "a"),
+        (part(0, 5, "event"), "none of 5 events"), (significant(1.3), "1.30"), (significant(1234.5), "1,230"),
+        (significant(250.0), "250"), (significant(2.0), "2.00"), (listed("abc"), "a, b and c"), (listed("a"), "a"),
         (spread({"median": -20.0, "min": -21.04, "max": -3.0, "n": 3}, "µV"), "−20.0 µV (−21.0 to −3.0 µV)"),
         (spread({"median": 5.0, "min": 5.0, "max": 5.0, "n": 1}, "µV"), "5 µV"),
     ],
