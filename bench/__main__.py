@@ -1,4 +1,7 @@
-"""`python -m bench list | NAME|all [--json] [--save]`: run benchmarks; `--save` writes them into bench/README.md."""
+"""`python -m bench list | NAME|all [--json] [--save]`: run benchmarks; `--save` writes them into bench/README.md.
+
+`python -m bench NAME --help` tells what else a benchmark takes.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +85,10 @@ def as_object(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run what the command line asks for."""
+    words = sys.argv[1:]
+    named = next((word for word in words if not word.startswith("-")), None)
+    if named in BENCHES and {"-h", "--help"} & {*words}:
+        BENCHES[named].run(["--help"])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=["list", "all", *BENCHES])
     parser.add_argument("--json", action="store_true", help="last line: one JSON object")

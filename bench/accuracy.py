@@ -35,6 +35,7 @@ from bench.by_hand.hoop import LARGEST
 from bench.scoring import BANDS, Score, score
 from bench.truths import TWINS, HybridError, Recording, hybrids, recorded_with_truth, twin
 from rtspikes.detect.levels import DEFAULT_THRESHOLD
+from rtspikes.errors import RtspikesError
 from tests.recorded import recordings_folder
 
 OURS, HAND, PEER = "rtspikes", "by hand", "SpikeInterface"
@@ -113,17 +114,20 @@ def by_peer(recording: Recording) -> Iterator[Row]:
             yield row(recording, f"{PEER}: {method}", f"{setting}, {k:g} σ", tried[k])
 
 
-def recordings(folder: Path, scratch: Path) -> Iterator[Recording]:
-    """Return the simulated twins, and what a folder of recordings gives; tell what is not there."""
+def recordings(folder: Path, scratch: Path, is_named: bool = False) -> Iterator[Recording]:
+    """Return the simulated twins, and what a folder of recordings gives; tell what is not there.
+
+    is_named: somebody asked for this very folder and wants to know of each recording why it is left out.
+    """
     yield from map(twin, TWINS)
     if not folder.is_dir():
         _tell(f"no recordings at {folder}: simulated twins alone (--data DIR or RTSPIKES_DATA names others)")
         return
     try:
         yield from hybrids(folder, scratch)
-    except HybridError as error:
+    except (HybridError, RtspikesError) as error:
         _tell(str(error))
-    yield from recorded_with_truth(folder, _tell)
+    yield from recorded_with_truth(folder, _tell, is_named)
 
 
 def _tell(text: str) -> None:
@@ -132,17 +136,24 @@ def _tell(text: str) -> None:
 
 def run(arguments: list[str]) -> list[Row]:
     """Return a row per recording and detector."""
-    parser = argparse.ArgumentParser(prog="python -m bench accuracy")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder that holds recordings/; default: RTSPIKES_DATA"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench accuracy", epilog="--json and --save: see python -m bench --help"
     )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR",
+        help="folder of recordings (*.raw with *.json and *.events.csv), or one that holds them in recordings/; "
+        "default: RTSPIKES_DATA",
+    )  # fmt: skip
     args = parser.parse_args(arguments)
+    folder = recordings_folder(args.data)
+    if args.data is not None and not any(folder.glob("*.raw")):
+        sys.exit(f"--data: no recordings (*.raw) in {args.data} or its folder recordings; name a folder that has some")
     peer = by_spikeinterface.is_installed()
     if not peer:
         _tell('SpikeInterface is not installed (pip install -e ".[bench]"): its rows are left out')
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for recording in recordings(recordings_folder(args.data), Path(scratch)):
+        for recording in recordings(folder, Path(scratch), args.data is not None):
             rows += [*ours(recording), *by_hand(recording), *(by_peer(recording) if peer else ())]
     return rows
 

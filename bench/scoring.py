@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.subscribers.match import pair_up
-
-TOLERANCE_S = 1e-3
+from rtspikes.subscribers.match import TOLERANCE_S, pair_up
 
 LEARNING_S = 0.5
 """The beginning of a recording that counts for nobody: ours learns its noise level there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from bench.events import IN_SIGMA, events_of
 from bench.scoring import ANYWHERE, LEARNING_S, Truth
-from rtspikes.errors import DataError, RtspikesError
+from rtspikes.errors import RtspikesError, reason
 from rtspikes.sources.formats import open_recording
+from rtspikes.subscribers.labelled import DETECTORS, TRUE_KIND
 from rtspikes.types import Samples
 from tests.recorded import HYBRIDS, make_hybrid, truth_in
 from tests.simulated_truth import simulated
@@ -34,9 +35,6 @@ TWINS = {
 
 LEAST_SNR = {"small spikes": 5.0}
 """Simulation → height over noise from which on its spikes are wanted, where that is not what its truth says."""
-
-REFERENCES = ("reference", "ref_", "vendor", "other_detector")
-"""How kinds of events begin that somebody's detector found."""
 
 LEAST_HEIGHT = 12.0
 """Of reference events that tell their height in σ, those so high are wanted: it depends on the filter what else is."""
@@ -103,38 +101,47 @@ def hybrids(folder: Path, scratch: Path) -> Iterator[Recording]:
         yield replace(recorded(made.raw), name=f"hybrid, {name}")
 
 
-def recorded_with_truth(folder: Path, tell: Callable[[str], None]) -> Iterator[Recording]:
+def recorded_with_truth(folder: Path, tell: Callable[[str], None], tell_all: bool = False) -> Iterator[Recording]:
     """Return the recordings of a folder of which true spikes, or a reference detector's, are known.
 
-    Those that cannot be read are told.
+    Those that cannot be read are told; tell_all: those whose spikes are not known, too.
     """
     for raw in sorted(folder.glob("*.raw")):
         try:
-            recording = None if any(fnmatch(raw.stem, pattern) for pattern in LEFT_OUT) else recorded(raw)
-        except (RtspikesError, ValueError, KeyError) as error:
-            tell(f"{raw.name} is left out: {error}")
+            recording, why = None, "a test signal of no cells"
+            if not any(fnmatch(raw.stem, pattern) for pattern in LEFT_OUT):
+                recording, why = recorded(raw), _without_spikes(raw)
+        except (RtspikesError, OSError, ValueError, KeyError) as error:
+            tell(f"{raw.name} is left out: {reason(error) if isinstance(error, OSError) else error}")
             continue
         if recording is not None and recording.truth.wanted.any():
             yield recording
+        elif tell_all:
+            tell(f"{raw.name} is left out: {why}")
+
+
+def _without_spikes(raw: Path) -> str:
+    """Return why nothing is known of a recording's spikes, or nothing that counts."""
+    path = raw.with_suffix(".events.csv")
+    if not path.exists():
+        return f"its spikes are not known: there is no {path.name}"
+    return f"{path.name} has no true spike that counts: kind must be {TRUE_KIND}, or begin with {', '.join(DETECTORS)}"
 
 
 def recorded(raw: Path) -> Recording | None:
-    """Read a recording and its events, None if it has none; raise DataError where they do not fit each other.
+    """Read a recording and its events, None if it has none; raise DataError where they are broken or do not fit.
 
     Spikes go the way that the mean signal goes at their labels; where it hardly does, as labels may mark their
     beginning, the way that it goes most near by, and are where it does.
     """
-    rows = _events(raw)
+    source = open_recording(raw)
+    n_samples, n_channels = source.info.n_samples or 0, len(source.info.channels)
+    rows = events_of(raw.with_suffix(".events.csv"), n_samples, n_channels)
     if not rows:
         return None
-    source = open_recording(raw)
-    samples = np.empty((source.info.n_samples or 0, len(source.info.channels)), source.info.dtype)
+    samples = np.empty((n_samples, n_channels), source.info.dtype)
     source.read(0, samples)
     known, truth = _known(raw.stem, rows)
-    if not ANYWHERE <= truth.channel.min() <= truth.channel.max() < samples.shape[1]:
-        raise DataError(
-            f"{raw.stem}.events.csv: channels must be 0 … {samples.shape[1] - 1}, got {truth.channel.max()}"
-        )
     if samples.shape[1] == 1:
         truth = truth._replace(channel=np.zeros(len(truth.sample), np.int64))
     meta = json.loads(raw.with_suffix(".json").read_text("utf-8"))
@@ -145,28 +152,14 @@ def recorded(raw: Path) -> Recording | None:
     return Recording(raw.stem, known, samples, rate_hz, gain_uv, positions, sign, truth)
 
 
-def _events(raw: Path) -> list[dict[str, str]]:
-    """Return the true events of a recording; those of the first reference where there are none."""
-    path = raw.with_suffix(".events.csv")
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    kinds = dict.fromkeys(row["kind"] for row in rows)
-    for kind in ["ground_truth", *(kind for kind in kinds if kind.startswith(REFERENCES))]:
-        if kind in kinds:
-            return [row for row in rows if row["kind"] == kind]
-    return []
-
-
 def _known(name: str, rows: list[dict[str, str]]) -> tuple[Literal["exact", "reference detector"], Truth]:
     """Return what is known of a recording's spikes, at their labels."""
     truth, kind = truth_in(rows), rows[0]["kind"]
     labels = np.array([row["label"] for row in rows])
-    if kind == "ground_truth":
+    if kind == TRUE_KIND:
         not_wanted = [label for pattern, label in NOT_WANTED.items() if fnmatch(name, pattern)]
         return "exact", truth._replace(wanted=~np.isin(labels, not_wanted))
-    if kind.endswith("height_sigma"):
+    if kind.endswith(IN_SIGMA):
         heights = labels.astype(float)
         truth = truth._replace(snr=heights, wanted=heights >= LEAST_HEIGHT)
     return "reference detector", truth

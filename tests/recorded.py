@@ -20,9 +20,10 @@ HYBRIDS = {"seed 1": (1, 100), "seed 2": (2, 300)}
 
 
 def recordings_folder(data: Path | None = None) -> Path:
-    """Return where the real recordings are, if they are anywhere: in `data`, if given."""
+    """Return where the real recordings are, if they are anywhere: in `data`, if given, or in its folder recordings."""
     folder = data or Path(os.environ.get("RTSPIKES_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    return folder.resolve() / "recordings"
+    inside = folder.resolve() / "recordings"
+    return inside.parent if not inside.is_dir() and any(inside.parent.glob("*.raw")) else inside
 
 
 def events(folder: Path, name: str, kind: str) -> list[dict[str, str]]:

@@ -78,7 +78,8 @@ def evaluate(
 
     One to one within ± 1 ms on each channel. The CSV has a line per spike: `sample`, counted in the recording, or
     `time_s`; `channel`, a position from 0 or a label (`channel_label` is always a label); if known `kind`, `label` (the
-    unit) and `snr`. Spikes that could not be seen (gaps, blanked, muted, disabled channels) are excused.
+    unit) and `snr`. Spikes that could not be seen (gaps, blanked, muted, disabled channels) are excused; on dead
+    electrodes they are missed.
     """
     if within > WIDEST_S:
         raise ConfigError(f"--within must be ≤ {WIDEST_S * 1e3:g} ms, got {within * 1e3:g} ms")
@@ -97,7 +98,7 @@ def evaluate(
             missed = missed if signals is None else with_heights(evaluation, missed, signals)
         unmatched = unmatched_events(evaluation)
         facts = facts_of(evaluation, unmatched, missed) | {"truth": str(truth_file), "shift_ms": (shift or 0.0) * 1e3}
-        remarks = [*log_warnings(log), *remarks_on(evaluation, shift or 0.0)]
+        remarks = [*log_warnings(log), *remarks_on(evaluation, missed, shift or 0.0)]
     if table is not None:
         try:
             write_csv([*unmatched, *missed], table)

@@ -10,14 +10,15 @@ import numpy as np
 
 from rtspikes.cli.failures import one_line
 from rtspikes.subscribers.evaluation import Evaluation, Event, Tally
-from rtspikes.subscribers.mistakes import Mistake
+from rtspikes.subscribers.labelled import DETECTORS
+from rtspikes.subscribers.mistakes import NO_THRESHOLD, Mistake
 from rtspikes.types import GapCause
 
 MOST_LISTED = 20
 """Channels, unmatched events and missed spikes that are printed at most, each."""
 
-DETECTORS = ("reference", "ref_", "other_detector", "vendor")
-"""How the kinds of labels begin that a program made from a threshold of its own."""
+MOST_NAMED = 10
+"""Channels that a remark names."""
 
 Row = dict[str, Any]
 
@@ -178,8 +179,9 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def remarks_on(evaluation: Evaluation, shift_s: float) -> Iterator[str]:
+def remarks_on(evaluation: Evaluation, missed: Sequence[Mistake], shift_s: float) -> Iterator[str]:
     """Yield what a person should know of the labels before believing the figures."""
+    yield from _without_threshold(missed)
     session, truth, total = evaluation.session, evaluation.truth, evaluation.total
     if truth.kind.startswith(DETECTORS):
         yield (
@@ -215,3 +217,16 @@ def remarks_on(evaluation: Evaluation, shift_s: float) -> Iterator[str]:
         )
     if (session.gaps["cause"] == GapCause.SEAM).any():
         yield "this session replayed its recording with --loop; labels are compared with the first round alone"
+
+
+def _without_threshold(missed: Sequence[Mistake]) -> Iterator[str]:
+    """Yield a remark on labelled spikes that nothing could have found, though they count as missed."""
+    there = [mistake for mistake in missed if mistake.why == NO_THRESHOLD]
+    if there:
+        names = list(dict.fromkeys(mistake.label for mistake in sorted(there, key=lambda mistake: mistake.channel)))
+        more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+        yield (
+            f"{len(there)} of the {len(missed)} missed spikes are where no threshold was in force, as on a dead "
+            f"electrode, whose σ is unknown: {', '.join(names[:MOST_NAMED])}{more}; they count as missed, as that time "
+            f"counts as observed, unless the session is made with these channels disabled"
+        )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.pictures.style import BLACK, BLUE, GREEN, GREY, RED, save, styled
+from rtspikes.pictures.style import BLACK, BLUE, FONT_PT, GREEN, GREY, RED, save, styled
 from rtspikes.subscribers.evaluation import Evaluation, Event, Tally
+from rtspikes.subscribers.labelled import DETECTORS, TRUE_KIND
 from rtspikes.subscribers.mistakes import Mistake, Signals, thresholds_uv
 
 AROUND_S = 4e-3
@@ -21,10 +22,15 @@ SHOWN = 12
 
 COLUMNS = 6
 LIST_COLUMNS = 3
-WIDTH_IN, TOP_IN, ROW_IN, HEADING_IN, LINE_IN, EMPTY_IN = 12.0, 3.3, 1.55, 0.8, 0.24, 0.45
+WIDTH_IN, TOP_IN, ROW_IN, HEADING_IN, LINE_IN, EMPTY_IN = 12.0, 3.65, 1.55, 0.8, 0.24, 0.45
+ABOVE_IN, BELOW_IN = 0.9, 0.75
+"""Above and below the panels of the summary."""
 
 MOST_CHANNELS = 24
 """More are not named one by one."""
+
+WORST_NAMED = 5
+"""Of many channels."""
 
 SMALL_PT = 8.5
 UPRIGHT_IN = 0.42
@@ -33,6 +39,9 @@ MOST_TOLD = 8
 """Bars with their counts above them, at most."""
 
 BINS = 24
+
+FLAT_UV = 0.01
+"""A signal that moves no more (a dead electrode's) is drawn flat, not its rounding errors."""
 
 IN_VIEW = "in view"
 """Marks what the scale must include."""
@@ -98,17 +107,34 @@ def _summary(figure: Any, evaluation: Evaluation) -> None:
     total = evaluation.total
     figure.suptitle(
         f"recall {_share(total.found, total.missed)}     precision {_share(total.found, total.unmatched)}",
-        x=0.012, y=0.975, ha="left", va="top", fontsize=13, fontweight="bold", color=BLACK,
+        x=0.012, y=1 - 0.08 / TOP_IN, ha="left", va="top", fontsize=13, fontweight="bold", color=BLACK,
     )  # fmt: skip
+    figure.text(
+        0.012, 1 - 0.35 / TOP_IN, _compared(evaluation), ha="left", va="top", fontsize=SMALL_PT, color="#555555"
+    )
     by_channel, by_snr, by_unit = evaluation.by_channel, evaluation.by_snr, evaluation.by_unit
     n = 1 + (len(by_channel) > 1) + bool(by_snr or by_unit)
     panels = list(figure.subplots(1, max(n, 2)))
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.80, bottom=0.19, wspace=0.2)
+    figure.subplots_adjust(left=0.06, right=0.985, top=1 - ABOVE_IN / TOP_IN, bottom=BELOW_IN / TOP_IN, wspace=0.2)
     if len(by_channel) > 1 or n == 1:
         _channels(panels.pop(0), evaluation, by_channel)
     if by_snr or by_unit:
         _recalls(panels.pop(0), by_snr or by_unit, "SNR of the label" if by_snr else "unit")
     _heights(panels.pop(0), evaluation)
+
+
+def _compared(evaluation: Evaluation) -> str:
+    """Return what was compared with what, and how."""
+    kind, rate = evaluation.truth.kind, float(evaluation.session.info["rate_hz"])
+    name = _fitting(evaluation.session.path.name, 0.4 * WIDTH_IN, SMALL_PT)
+    if not kind:
+        labels = "labels of no kind"
+    elif kind == TRUE_KIND:
+        labels = "labels: ground truth"
+    else:
+        labels = f"labels: {_fitting(kind, 0.2 * WIDTH_IN, SMALL_PT)}"
+        labels += " (another detector's)" * kind.startswith(DETECTORS)
+    return f"session {name}   ·   {labels}   ·   matched within ± {evaluation.tolerance / rate * 1e3:.4g} ms"
 
 
 def _name_ticks(axes: Any, names: Sequence[str]) -> None:
@@ -139,8 +165,11 @@ def _channels(axes: Any, evaluation: Evaluation, by_channel: dict[int, Tally]) -
         zorder=3, clip_on=False,
     )  # fmt: skip
     axes.scatter(at, precision, size, color=RED, marker="D", label="precision", zorder=2, clip_on=False, linewidths=0)
+    below = [str(labels[c]) for c in worst if by_channel[c].f1 < 1][:WORST_NAMED]
+    width_in = axes.get_position().width * WIDTH_IN
+    named = f":\n{_fitting(', '.join(below), width_in, FONT_PT)}" if below else ""
     axes.set(
-        xlabel="channel, the lowest F1 first" if few else f"{len(worst)} channels, the lowest F1 first",
+        xlabel="channel, the lowest F1 first" if few else f"{len(worst)} channels, the lowest F1 first{named}",
         ylabel="recall and precision", ylim=(0, 1), xlim=(-0.6, max(len(worst), 2) - 0.4),
     )  # fmt: skip
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2, handletextpad=0.3)
@@ -258,7 +287,7 @@ def _zoom(axes: Any) -> None:
     most = np.concatenate([*extents])
     low, high = max(low, float(np.nanmin(most))), min(high, float(np.nanmax(most)))
     levels = np.concatenate([[low, high], *others]).astype(float)
-    margin = 0.06 * float(np.ptp(levels)) or 1.0
+    margin = 0.06 * float(np.ptp(levels)) if np.ptp(levels) > FLAT_UV else 1.0
     axes[0].set_ylim(float(levels.min()) - margin, float(levels.max()) + margin)
 
 

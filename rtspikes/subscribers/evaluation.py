@@ -13,10 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rtspikes.subscribers.labelled import Labelled
 from rtspikes.subscribers.log.observed import muted_stretches
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.subscribers.match import pair_up
-
-TOLERANCE_S = 1e-3
-"""An event and a true spike of its channel belong together within ± 1 ms, one to one."""
+from rtspikes.subscribers.match import TOLERANCE_S, pair_up
 
 BAND_EDGES = (5.0, 6.0, 8.0, 12.0)
 """Between bands of the labels' SNR."""
@@ -180,8 +177,8 @@ def evaluate(
 
     A labelled spike is excused where it could not be seen: before the session's first sample and in its last
     `tolerance_s`; in what is `unseen`, blanked, stormed or muted, and within the tolerance around; on channels that are
-    not enabled; and where `wanted` (labelled,) is False. Those that count are paired first, then what is left of the
-    events with those that are excused.
+    not enabled; and where `wanted` (labelled,) is False. On a dead electrode it counts, as its time counts as observed.
+    Those that count are paired first, then what is left of the events with those that are excused.
     """
     n = len(session.info["enabled"])
     tolerance = round(tolerance_s * float(session.info["rate_hz"]))

@@ -24,6 +24,9 @@ COLUMNS = ("kind", "sample", "time_s", "channel", "channel_label", "label", "snr
 TRUE_KIND = "ground_truth"
 """What is taken where nobody chose."""
 
+DETECTORS = ("reference", "ref_", "vendor", "other_detector")
+"""How the kinds of labels begin that a program made from a threshold of its own."""
+
 LONGEST_LINE = 1 << 16
 """Characters of a line at most: what is longer is no table."""
 

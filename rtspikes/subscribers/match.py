@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+TOLERANCE_S = 1e-3
+"""An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
+
 
 def pair_up(
     truth: NDArray[np.int64], found: NDArray[np.int64], tolerance: int

@@ -20,6 +20,9 @@ Signals = Mapping[int, NDArray[np.float32]]
 """Row of a labelled spike → the filtered signal (µV) around it, as many samples before it as from it on; NaN where it
 is not known."""
 
+NO_THRESHOLD = "no threshold"
+"""Why a spike was missed where none was in force: the electrode was dead, its σ unknown, or it was switched off."""
+
 COLUMNS = ("kind", "sample", "time_s", "channel", "label", "unit", "amplitude_uv", "threshold_uv", "snr", "why")
 
 
@@ -115,14 +118,21 @@ def _cell(value: float | str) -> str:
 
 def thresholds_uv(evaluation: Evaluation, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the thresholds (rows, 2) in force at labelled spikes: negative, positive (µV); NaN where there is none."""
-    found = np.full((len(rows), 2), np.nan)
+    table = evaluation.session.thresholds
+    levels = np.column_stack([table["negative_uv"], table["positive_uv"]]).astype(np.float64)
+    levels[~np.isfinite(levels) | (levels == 0)] = np.nan
+    return np.vstack([levels, (np.nan, np.nan)])[_in_force(evaluation, rows)]
+
+
+def _in_force(evaluation: Evaluation, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of `session.thresholds` in force at each of some labelled spikes; −1 where none is told yet."""
+    found = np.full(len(rows), -1, np.int64)
     table, truth = evaluation.session.thresholds, evaluation.truth
     at, of = truth.sample[rows], truth.channel[rows]
-    channels = np.asarray(table["channel"])
     for channel in np.unique(of):
-        own = table[channels == channel]
-        levels = np.vstack([(np.nan, np.nan), np.column_stack([own["negative_uv"], own["positive_uv"]])])
-        found[of == channel] = levels[np.searchsorted(own["sample"], at[of == channel], "right")]
+        own = np.flatnonzero(table["channel"] == channel)
+        before = np.searchsorted(table["sample"][own], at[of == channel], "right")
+        found[of == channel] = np.concatenate([[-1], own])[before]
     return found
 
 
@@ -130,7 +140,7 @@ def _extremum(signal: NDArray[np.float32], tolerance: int, levels: NDArray[np.fl
     """Return the value within ± tolerance of the middle that comes nearest to passing a threshold, and that one."""
     middle = len(signal) // 2
     near = signal[max(0, middle - tolerance) : middle + tolerance + 1]
-    near, known = near[np.isfinite(near)], levels[np.isfinite(levels) & (levels != 0)]
+    near, known = near[np.isfinite(near)], levels[np.isfinite(levels)]
     if not len(near) or not len(known):
         return math.nan, float(known[0]) if len(known) == 1 else math.nan
     height, level = max((float((near / level).max()), float(level)) for level in known)
@@ -147,9 +157,12 @@ def _why(evaluation: Evaluation, rows: NDArray[np.int64]) -> list[str]:
     events_by_channel = grouped(events["channel"], samples, len(dead))
     their_crossings = [crossings[own] for own in rejected_by_channel]
     their_samples = [samples[own] for own in events_by_channel]
+    is_without = (_in_force(evaluation, rows) >= 0) & np.isnan(thresholds_uv(evaluation, rows)).all(1)
     found = []
     truth = evaluation.truth
-    for at, channel in zip(truth.sample[rows].tolist(), truth.channel[rows].tolist(), strict=True):
+    for at, channel, without in zip(
+        truth.sample[rows].tolist(), truth.channel[rows].tolist(), is_without.tolist(), strict=True
+    ):
         if (i := _nearest(their_crossings[channel], at, tolerance)) is not None:
             number = int(refused[rejected_by_channel[channel][i]]["reason"])
             found.append(f"rejected: {reason_name(session.info, 'reject_reasons', number)}")
@@ -160,7 +173,7 @@ def _why(evaluation: Evaluation, rows: NDArray[np.int64]) -> list[str]:
         ):
             found.append("in an event's dead time")
         else:
-            found.append("no event")
+            found.append(NO_THRESHOLD if without else "no event")
     return found
 
 

@@ -12,13 +12,11 @@ from rtspikes.errors import RtspikesError, WireError
 from rtspikes.protocols import Truth
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.log.reader import Session
+from rtspikes.subscribers.match import TOLERANCE_S
 from rtspikes.types import TRUTH_DTYPE
 from rtspikes.wire.batch import Batch
 
 SCORED_KINDS = ("spikes", "gaps", "unobserved")
-
-TOLERANCE_S = 1e-3
-"""An event and a true spike of its electrode belong together within ± 1 ms, one to one."""
 
 END = 2**62
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from bench import __main__ as bench
 from bench import accuracy, by_spikeinterface, truths
 from bench.summary import between_markers, block, saved_rows
+from tests.simulated import simulate, write_recording
 
 ROOT = Path(__file__).parents[2]
 SAVED = saved_rows((ROOT / "bench/README.md").read_text("utf-8"), "accuracy")
@@ -95,7 +97,8 @@ def test_without_data_the_twins_remain_and_it_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(by_spikeinterface, "is_installed", lambda: False)
-    run(monkeypatch, "--data", "/nonexistent", "--json")
+    monkeypatch.setenv("RTSPIKES_DATA", "/nonexistent")
+    run(monkeypatch, "--json")
     out, err = capsys.readouterr()
     assert "no recordings at /nonexistent" in err
     assert "SpikeInterface is not installed" in err
@@ -113,9 +116,56 @@ def test_without_data_the_twins_remain_and_it_is_told(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_twice_gives_the_same_table() -> None:
-    first, second = (accuracy.run(["--data", "/nonexistent"]) for _ in range(2))
+def test_twice_gives_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTSPIKES_DATA", "/nonexistent")
+    first, second = (accuracy.run([]) for _ in range(2))
     assert bench.table(first) == bench.table(second)
+
+
+@pytest.mark.parametrize("inside", ["", "recordings"])
+def test_a_folder_of_recordings_is_taken_and_what_is_left_out_of_it_told(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (accuracy, truths):
+        monkeypatch.setattr(module, "TWINS", {})
+    for name in ("ours", "by_hand", "by_peer"):
+        monkeypatch.setattr(accuracy, name, lambda recording: [recording.name])
+    monkeypatch.setattr(by_spikeinterface, "is_installed", lambda: False)
+    folder = tmp_path / "data" / inside
+    folder.mkdir(parents=True)
+    samples, spikes = simulate(2, 2.0)
+    for name in ("known", "unknown"):
+        write_recording(folder / name, samples)
+    rows = [f"ground_truth,{at},{channel},u" for at, channel in spikes]
+    (folder / "known.events.csv").write_text("\n".join(["kind,sample,channel,label", *rows]))
+    assert accuracy.run(["--data", str(tmp_path / "data")]) == ["known", "known"]
+    err = capsys.readouterr().err
+    assert "unknown.raw is left out: its spikes are not known" in err
+    assert "no recordings at" not in err
+
+
+@pytest.mark.parametrize("name", ["empty", "nowhere"])
+def test_a_named_folder_without_recordings_is_refused_in_a_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty" / "recordings").mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, "--data", str(tmp_path / name))
+    assert re.fullmatch(r"--data: no recordings \(\*\.raw\) in [^\n]+", str(ended.value.code))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("words", "told"), [(["accuracy", "--help"], "--data"), (["--help"], "{list,all,")])
+def test_help_is_that_of_the_benchmark_that_is_named(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert ("--data" in out) == ("accuracy" in words)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -147,6 +147,24 @@ def test_labels_of_another_detector_are_said_to_be_no_truth(replayed: Replayed, 
         assert f"kind {kind}) come from another detector; agreement with it is not accuracy" in done.stderr
 
 
+def test_labels_on_a_dead_electrode_are_missed_and_it_is_said_why(tmp_path: Path) -> None:
+    samples, truth = simulate(CHANNELS, 2.0)
+    samples[:, 1] = 0
+    recording = write_recording(tmp_path / "r", samples)
+    assert rtspikes("replay", recording, "--speed", "max", *ANY_PORT, "--log", tmp_path / "s").returncode == 0
+    facts = evaluated(tmp_path / "s.rtspikes", write_labels(tmp_path / "l.csv", truth), "-o", tmp_path / "p.svg")
+    dead = [(at, channel) for at, channel in truth if channel == 1]
+    assert (facts["missed"], facts["excused"], facts["found"]) == (len(dead), 0, len(truth) - len(dead))
+    assert facts["observed_s"] == pytest.approx(2.0 * CHANNELS)
+    assert {mistake["why"] for mistake in facts["missed_spikes"]} == {"no threshold"}
+    (remark,) = facts["remarks"]
+    assert remark.startswith(f"{len(dead)} of the {len(dead)} missed spikes are where no threshold was in force")
+    assert "σ is unknown: E2; they count as missed" in remark
+    drawn = (tmp_path / "p.svg").read_text("utf-8")
+    assert "session s.rtspikes" in drawn
+    assert "no threshold" in drawn
+
+
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [

@@ -60,6 +60,21 @@ def test_what_is_known_is_said(tmp_path: Path) -> None:
     known = {r.name: r.known for r in recorded_with_truth(tmp_path, told.append)}
     assert known == {"a_truth": "exact", "b_vendor": "reference detector"}
     assert not told
+    list(recorded_with_truth(tmp_path, told.append, tell_all=True))
+    assert told == [
+        "c_no_events.raw is left out: c_no_events.events.csv has no true spike that counts: kind must be ground_truth, "
+        "or begin with reference, ref_, vendor, other_detector",
+        "d_without.raw is left out: its spikes are not known: there is no d_without.events.csv",
+    ]
+
+
+def test_a_recording_without_sidecar_is_told(tmp_path: Path) -> None:
+    write(tmp_path, "alone").with_suffix(".json").unlink()
+    told: list[str] = []
+    assert list(recorded_with_truth(tmp_path, told.append)) == []
+    assert len(told) == 1
+    assert told[0].startswith("alone.raw is left out: ")
+    assert "alone.json" in told[0]
 
 
 def test_heights_in_sigma_say_which_reference_events_are_wanted(tmp_path: Path) -> None:
@@ -76,7 +91,7 @@ def test_a_recording_that_cannot_be_read_is_told_and_left_out(tmp_path: Path) ->
     raw = write(tmp_path, "bad")
     path = raw.with_suffix(".events.csv")
     path.write_text(path.read_text().replace(",2,7", ",3,7"))
-    with pytest.raises(DataError, match="channels must be"):
+    with pytest.raises(DataError, match=r"line \d+: channel must be 0 … 2"):
         recorded(raw)
     told: list[str] = []
     assert [r.name for r in recorded_with_truth(tmp_path, told.append)] == ["good"]

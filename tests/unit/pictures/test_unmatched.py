@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 LONG = "WWWWWWWWWWWWWWWWWWWW"
 
 
-def scene(n: int, channels: int = 4, snr: bool = True, **about: Any) -> Evaluation:
+def scene(n: int, channels: int = 4, snr: bool = True, kind: str = "", **about: Any) -> Evaluation:
     """Return n true spikes found on each channel, n missed, and n events of nothing."""
     rng = np.random.default_rng(n + channels)
     places = [(2000 + 97 * i, i % channels) for i in range(3 * n * channels)]
@@ -33,7 +33,7 @@ def scene(n: int, channels: int = 4, snr: bool = True, **about: Any) -> Evaluati
         rejected=[(at, channel, 3) for at, channel in missed[::4]], **about,
     )  # fmt: skip
     truth = [*found, *missed]
-    return evaluate(log, labelled(truth, rng.uniform(3, 50, len(truth)).tolist() if snr else None))
+    return evaluate(log, labelled(truth, rng.uniform(3, 50, len(truth)).tolist() if snr else None, kind=kind))
 
 
 def signals_of(evaluation: Evaluation) -> Signals:
@@ -55,6 +55,7 @@ CASES = {
     "one channel": scene(5, channels=1, snr=False),
     "many channels": scene(3, channels=200),
     "long labels, late": scene(3, channels=20, labels=[f"{LONG}{i}" for i in range(20)], rate_hz=0.02),
+    "many long labels": scene(3, channels=200, kind=LONG * 4, labels=[f"{LONG}{i}" for i in range(200)]),
     "formulas": scene(2, channels=2, labels=["$x^2$", "$\\frac$"]),
     "nothing": evaluate(session(), labelled([])),
     "all missed": evaluate(session(), labelled([(100 * i + 50, 0) for i in range(20)])),
@@ -62,11 +63,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("with_signals", [True, False], ids=["recording", "no recording"])
-def test_no_text_lies_on_another_or_leaves_the_picture(
-    name: str, with_signals: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def assert_apart(evaluation: Evaluation, signals: Signals | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw, and assert that no text lies on another or leaves the picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text
 
@@ -97,9 +95,17 @@ def test_no_text_lies_on_another_or_leaves_the_picture(
 
     monkeypatch.setattr(Text, "draw", keep)
     monkeypatch.setattr(unmatched, "save", measure)
-    evaluation = CASES[name]
-    draw(evaluation, signals_of(evaluation) if with_signals else None, Path("unused.png"))
+    draw(evaluation, signals, Path("unused.png"))
     assert len(figures) == 1
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("with_signals", [True, False], ids=["recording", "no recording"])
+def test_no_text_lies_on_another_or_leaves_the_picture(
+    name: str, with_signals: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = CASES[name]
+    assert_apart(evaluation, signals_of(evaluation) if with_signals else None, monkeypatch)
 
 
 def test_it_names_what_it_shows(tmp_path: Path) -> None:
@@ -116,6 +122,43 @@ def test_it_names_what_it_shows(tmp_path: Path) -> None:
     assert {"18 matched", "18 unmatched", "threshold", "label ± tolerance", "signal", "waveform"} <= {*told}
     assert sum(" × threshold" in text for text in told) == SHOWN
     assert told.count("no event") + told.count("rejected: coincidence") == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ground_truth", "labels: ground truth"),
+        ("vendor", "labels: vendor (another detector's)"),
+        ("by eye", "labels: by eye"),
+        ("", "labels of no kind"),
+    ],
+)
+def test_it_says_of_which_session_and_labels_it_is(kind: str, said: str, tmp_path: Path) -> None:
+    draw(scene(1, kind=kind), None, tmp_path / "a.svg")
+    line = next(text for text in texts(tmp_path / "a.svg") if text.startswith("session "))
+    assert [part.strip() for part in line.split("·")] == ["session a.rtspikes", said, "matched within ± 1 ms"]
+
+
+def test_of_many_channels_the_worst_are_named(tmp_path: Path) -> None:
+    places = [(100 * i + 50, i) for i in range(30)]
+    bad = [3, 7, 11, 12, 20, 25]
+    evaluation = evaluate(
+        session([place for place in places if place[1] not in bad], enabled=[True] * 30), labelled(places)
+    )
+    draw(evaluation, None, tmp_path / "a.svg")
+    told = texts(tmp_path / "a.svg")
+    assert {"30 channels, the lowest F1 first:", "E4, E8, E12, E13, E21"} <= {*told}
+    perfect = evaluate(session(places, enabled=[True] * 30), labelled(places))
+    draw(perfect, None, tmp_path / "b.svg")
+    assert "30 channels, the lowest F1 first" in texts(tmp_path / "b.svg")
+
+
+def test_a_flat_signal_has_no_scale_of_its_rounding_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = session()
+    log.thresholds["negative_uv"] = np.nan
+    evaluation = evaluate(log, labelled([(100 * i + 50, 0) for i in range(8)]))
+    flat = {row: np.linspace(1e-12, 3e-12, 32).astype(np.float32) for row in signals_of(evaluation)}
+    assert_apart(evaluation, flat, monkeypatch)
 
 
 def test_without_a_recording_it_says_so_and_what_it_knows(tmp_path: Path) -> None:

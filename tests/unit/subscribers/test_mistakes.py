@@ -13,6 +13,7 @@ from rtspikes.subscribers.evaluation import evaluate
 from rtspikes.subscribers.labelled import read_labelled
 from rtspikes.subscribers.mistakes import (
     COLUMNS,
+    NO_THRESHOLD,
     Mistake,
     missed_spikes,
     thresholds_uv,
@@ -68,6 +69,25 @@ def test_the_threshold_is_the_one_in_force_there() -> None:
     np.testing.assert_array_equal(
         thresholds_uv(found, range(5)), [(-5, np.nan), (np.nan, 7), (-6, 6.5), (-8, 8.5), (np.nan, np.nan)]
     )
+
+
+@pytest.mark.parametrize("none", [np.nan, -np.inf, 0.0])
+def test_a_spike_on_a_dead_electrode_was_missed_for_want_of_a_threshold(none: float) -> None:
+    log = session([(300, 0)], rejected=[(400, 0, 2)])
+    rows = [(10, 0, 0.0, none, -none), (10, 1, 4.0, -20.0, np.nan), (500, 0, 4.0, np.nan, 20.0)]
+    object.__setattr__(log, "thresholds", np.array(rows, THRESHOLD_DTYPE))
+    found = evaluate(log, labelled([(5, 0), (100, 0), (100, 1), (400, 0), (499, 0), (500, 0)]))
+    assert found.total.missed == 6
+    told = {(m.sample, m.channel): m.why for m in missed_spikes(found)}
+    assert told == {
+        (5, 0): "no event",  # what was in force before the first one that is told is not known
+        (100, 0): NO_THRESHOLD,
+        (100, 1): "no event",
+        (400, 0): "rejected: rebound",
+        (499, 0): NO_THRESHOLD,
+        (500, 0): "no event",
+    }
+    assert np.isnan(thresholds_uv(found, [1])).all()
 
 
 def test_heights_are_those_of_the_extremum_within_the_tolerance() -> None:
