@@ -14,7 +14,7 @@ from rtspikes.selectors import electrodes_by_well
 from rtspikes.types import StreamInfo
 
 NOISY, NOISY_NO_MORE = 5.0, 4.0
-"""σ in medians of the electrodes' σ. FIELD, bad channels: "SD > 5 × the median SD" (SpikeInterface)."""
+"""σ in medians of the electrodes' σ. SpikeInterface calls channels bad whose SD is beyond 5 × the median SD."""
 
 FEWEST_ELECTRODES = 8
 """A well with fewer electrodes is compared with the whole array: in a tetrode one bad channel is a quarter of all."""

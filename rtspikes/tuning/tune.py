@@ -26,7 +26,7 @@ from rtspikes.types import StreamInfo
 VIEWS = 4
 
 BELOW, ABOVE = 0.8, 1.25
-"""Candidates beside the suggestion, in parts of it: as far apart as the cutoffs that FIELD's window method compared."""
+"""Candidates beside the suggestion, in parts of it: neighbours that the eye tells apart."""
 
 NOISE_CHANNELS = 12
 """Channels whose noise is imitated, beside those that are shown."""
