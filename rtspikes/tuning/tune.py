@@ -31,7 +31,7 @@ BELOW, ABOVE = 0.8, 1.25
 NOISE_CHANNELS = 12
 """Channels whose noise is imitated, beside those that are shown."""
 
-NOISE_S, LEAST_NOISE_S = 80.0, 8.0
+NOISE_S, LEAST_NOISE_S = 40.0, 5.0
 """Of imitated noise: NOISE_S shared among its channels, at least LEAST_NOISE_S each."""
 
 NOISE_TO = 1.75

@@ -67,6 +67,12 @@ def engine(linger_s: float) -> Iterator[tuple[Publisher, ReplyService]]:
     assert errors == []
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no subscriber give its engine up because a busy computer lets neither of them run."""
+    monkeypatch.setattr("rtspikes.wire.connection.GRACE_S", DEADLINE_S)
+
+
 @pytest.mark.parametrize("deaths", [0, 2])
 def test_a_slow_program_has_everything_long_after_the_end(deaths: int) -> None:
     with engine(DEADLINE_S) as (out, reply):

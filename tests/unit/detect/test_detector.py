@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any
 
@@ -73,12 +74,23 @@ def test_equals_the_plain_reference_byte_for_byte(case: str, segments: Segments)
 
 
 @pytest.mark.parametrize("sizes", [[1], [7], [20], [1000], [31, 32, 33, 1], [2048, 2049], [100_000]], ids=str)
-@pytest.mark.parametrize("segments", [WHOLE, WITH_GAPS], ids=["whole", "with gaps"])
+@pytest.mark.parametrize("segments", ["whole", "with gaps"])
 @pytest.mark.parametrize("case", CASES)
-def test_chunking_never_changes_the_events(case: str, segments: Segments, sizes: list[int]) -> None:
-    short = [(first, x[:12000] if sizes[-1] == 1 else x) for first, x in segments]
-    info = stream_info(3)
-    assert joined(stream(short, info, CASES[case], sizes)) == joined(stream(short, info, CASES[case], [555]))
+def test_chunking_never_changes_the_events(case: str, segments: str, sizes: list[int]) -> None:
+    short = sizes[-1] == 1
+    found = joined(stream(cut_short(segments, short), stream_info(3), CASES[case], sizes))
+    assert found == usual(case, segments, short)
+
+
+def cut_short(segments: str, short: bool) -> Segments:
+    chosen = WHOLE if segments == "whole" else WITH_GAPS
+    return [(first, x[:12000] if short else x) for first, x in chosen]
+
+
+@functools.cache
+def usual(case: str, segments: str, short: bool) -> bytes:
+    """Return what chunks of a usual length bring."""
+    return joined(stream(cut_short(segments, short), stream_info(3), CASES[case], [555]))
 
 
 @settings(max_examples=20, deadline=None)

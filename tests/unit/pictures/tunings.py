@@ -113,23 +113,13 @@ LONG = r"Stim $electrode_1$ {of the second \headstage} " * 3
 TUNINGS = {
     "array": lambda: tuning(four()),
     "one channel": lambda: tuning((view(),), 1, places_um=unplaced(1)),
-    "one channel of an array": lambda: tuning((view(),)),
     "one channel, energy": lambda: tuning((view(compared=True),), 1, method="energy"),
-    "two channels": lambda: tuning(four()[:2], 31),
     "three channels of both signs": lambda: tuning(four(lines_of=lambda h: (-h, h))[:3], 31, sign="both"),
-    "positive": lambda: tuning(four(lines_of=lambda h: (h,)), sign="pos"),
     "energy": lambda: tuning(two(compared=True), method="energy", toml=('detect.method = "energy"', "a = 1")),
-    "few without places": lambda: tuning(two(), 31, places_um=unplaced(31)),
     "bars": lambda: tuning(four()[:3], 16, places_um=unplaced(16), labels=(LONG,) * 16),
-    "rows without places": lambda: tuning(two(), 300, places_um=unplaced(300)),
     "dense": lambda: tuning(four(), 4096),
     "probe": lambda: tuning(two(), 384, places_um=np.stack([np.zeros(384), 20.0 * np.arange(384)], axis=1)),
-    "staggered probe": lambda: tuning(
-        two(), 384, places_um=np.stack([16.0 * (np.arange(384) % 4), 20.0 * (np.arange(384) // 2)], axis=1)
-    ),
-    "two at one place": lambda: tuning(two(), places_um=np.ones((60, 2))),
     "wells": lambda: tuning(four(), 384, places_um=_side_by_side(24, 16), wells=plate(24, 6, 16)),
-    "96 wells without places": lambda: tuning(two(), 768, places_um=unplaced(768), wells=plate(96, 12, 8)),
     "wells with names": lambda: tuning(
         two(), 32, places_um=unplaced(32), wells=("control, untreated",) * 16 + ("BDNF",) * 16
     ),
@@ -138,24 +128,14 @@ TUNINGS = {
         source=LONG * 2, toml=(LONG * 2, 'detect.method = "energy"'), notes=(LONG * 3,) * 5, method="energy",
     ),
     "no signal": lambda: tuning(two(known=False)),
-    "nothing known": lambda: tuning(
-        tuple(dataclasses.replace(each, signal_uv=np.full(4000, np.nan, np.float32)) for each in two())
-    ),
     "no events": lambda: tuning(
         two(events=(0, 0, 0), quiet=True), curve=curve(quiet=True), rates_hz=np.zeros(60)
     ),
-    "no rates at all": lambda: tuning(two(events=(0, 0, 0), rate_hz=np.zeros(28)), curve=curve(rate_hz=np.zeros(28))),
-    "one event": lambda: tuning(two(events=(1, 1, 0))),
-    "many events": lambda: tuning(two(events=(3000, 2500, 900))),
     "no noise known": lambda: tuning(
         two(floor_hz=np.full(28, np.nan), plateau=None), curve=curve(floor_hz=np.full(28, np.nan), plateau=None)
     ),
     "candidates beyond the scan": lambda: tuning(two(levels=(0.5, 30.0, 100.0)), curve=curve()),
     "0.001 µV": lambda: _scaled(0.001, "µV"),
-    "100000 µV": lambda: _scaled(1e5 / 4.65, "µV"),
-    "units": lambda: _scaled(400.0, "units"),
-    "alike": lambda: tuning(two(), sigma_uv=np.full(60, 5.0), rates_hz=np.full(60, 2.0)),
-    "very unlike": lambda: tuning(two(), rates_hz=np.geomspace(1e-3, 300, 60), sigma_uv=np.geomspace(0.1, 900, 60)),
     "names of electrodes": lambda: tuning(
         tuple(view(p, f"A3_{p}") for p in (0, 1, 2, 3)), 900, labels=tuple(f"A3_{p}" for p in range(900))
     ),

@@ -264,7 +264,7 @@ def test_hostile_texts_arrive_bounded(name: str) -> None:
 
 
 def test_a_flood_is_bounded_and_every_marker_accounted_for(name: str) -> None:
-    sender, n = outlet(name, "int32"), 50_000
+    sender, n = outlet(name, "int32"), 30_000  # an outlet keeps 36,000 for one who is late
     with taking(f"lsl:name={name}") as taker:
         taker.wait_cause("markers_found")
         for i in range(0, n, 100):

@@ -23,14 +23,14 @@ from tests.simulated import GAIN_UV, RATE_HZ, simulate
 from tests.simulated_truth import score_simulation
 from tests.system.processes import rtspikes as command
 
-CULTURE = "16?seconds=20"
+CULTURE = "16?seconds=12"
 
 AROUND = np.linspace(0.75, 1.35, 13)
 """Thresholds that are tried, in parts of the suggestion."""
 
 
 def material_of(address: str) -> Material:
-    return from_source(source_config(Config(), f"sim:{address}"), 20.0)
+    return from_source(source_config(Config(), f"sim:{address}"), 12.0)
 
 
 @pytest.mark.parametrize("method", ["threshold", "matched"])
@@ -67,7 +67,7 @@ def test_on_hybrids_the_suggestion_is_within_a_hundredth_of_the_best(
     assert f1(found.candidates[1]) >= best - 0.01
 
 
-SAMPLES, TRUTH = simulate(n_channels=6, seconds=10.0, spikes_per_s=15.0, noise_uv=6.0, height_uv=90.0, seed=8)
+SAMPLES, TRUTH = simulate(n_channels=6, seconds=5.0, spikes_per_s=25.0, noise_uv=6.0, height_uv=90.0, seed=8)
 
 
 def small() -> Material:
@@ -94,7 +94,7 @@ def test_a_view_shows_the_signal_the_spikes_and_the_threshold_of_its_channel() -
 
 def test_the_array_is_told_as_it_is() -> None:
     found = tune(small(), Config())
-    true_hz = np.bincount([c for _, c in TRUTH], minlength=6) / 10.0
+    true_hz = np.bincount([c for _, c in TRUTH], minlength=6) / 5.0
     assert found.rates_hz == pytest.approx(true_hz, rel=0.1)
     assert found.sigma_uv == pytest.approx(np.full(6, 5.0), rel=0.25)
     assert found.toml == (f"detect.threshold = {found.candidates[1]:g}",)
@@ -125,7 +125,7 @@ def test_dead_and_disabled_channels_are_left_out() -> None:
 
 def test_stretches_in_which_nothing_moves_are_no_noise() -> None:
     """The channel was unplugged, or blanked, for more than half of the time."""
-    still = np.concatenate([SAMPLES, np.zeros((250_000, 6), np.int16)])
+    still = np.concatenate([SAMPLES, np.zeros((125_000, 6), np.int16)])
     found = tune(Material("a.raw", array_recording(still, RATE_HZ, GAIN_UV), 0), Config())
     assert found.curve.noise_known
     assert found.curve.plateau is not None
@@ -165,7 +165,7 @@ def test_every_method_can_be_tuned(detect: dict[str, object], unit: str, compare
     assert found.curve.plateau is not None
     assert all((view.compared_uv is not None) == compared for view in found.views)
     assert not any(np.isnan(view.signal_uv).any() for view in found.views)
-    true_hz = len(TRUTH) / 6 / 10.0
+    true_hz = len(TRUTH) / 6 / 5.0
     at = np.interp(found.curve.suggestion, found.curve.levels, found.curve.rate_hz)
     assert at == pytest.approx(true_hz, rel=0.25)
 
