@@ -45,7 +45,7 @@ def test_on_a_simulation_the_suggestion_is_within_a_hundredth_of_the_best(method
     assert f1(found.candidates[1]) >= best - 0.01
 
 
-@pytest.mark.parametrize(("name", "method"), zip(HYBRIDS, ["threshold", "matched"], strict=True))
+@pytest.mark.parametrize(("name", "method"), list(zip(HYBRIDS, ["threshold", "matched"], strict=True)))
 def test_on_hybrids_the_suggestion_is_within_a_hundredth_of_the_best(
     name: str, method: str, recordings: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
