@@ -28,7 +28,7 @@ FILE_S, SOURCE_S = 60.0, 20.0
 @examples(
     "rtspikes tune recording.raw -o thresholds.png",
     "rtspikes tune session1.rtspikes -o thresholds.svg --set detect.method=energy --channels '#0'",
-    'rtspikes tune "sim:60" --seconds 10 -o thresholds.png',
+    'rtspikes tune "sim:16" --seconds 10 -o thresholds.png',
 )
 @click.command()
 @click.argument("what", type=PathOrUri(recordings_and_sessions), metavar="FILE|SESSION|URI")
