@@ -14,10 +14,23 @@ QUIETEST = "fewest events"
 CHOSEN = "chosen"
 ONLY = "the only electrode"
 
+VIEWS = 4
+"""Channels that are shown at most."""
+
 STRETCH_S = 0.2
 
 WORTH = 3
 """Events of one kind in a stretch beyond which more tell nothing."""
+
+
+def choose(counts: Sequence[NDArray[np.int64]], among: Sequence[int], asked: bool) -> list[tuple[int, str]]:
+    """Return the channels that are shown, and why; asked: a person has named those to choose `among`.
+
+    counts: events (channels,) at each of three ascending thresholds.
+    """
+    if len(among) == 1 or (asked and len(among) <= VIEWS):
+        return [(channel, CHOSEN if asked else ONLY) for channel in among]
+    return telling(counts, among, VIEWS)
 
 
 def telling(counts: Sequence[NDArray[np.int64]], among: Sequence[int], most: int) -> list[tuple[int, str]]:

@@ -13,11 +13,10 @@ from rtspikes.errors import ConfigError, DataError
 from rtspikes.selectors import select
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.tuning.axis import STEPS, Axis, rounded
-from rtspikes.tuning.choice import CHOSEN, ONLY, STRETCH_S, stretch, telling
+from rtspikes.tuning.choice import STRETCH_S, choose, stretch
 from rtspikes.tuning.findings import Curve, Found, Tuning, View
 from rtspikes.tuning.plateau import judge
-from rtspikes.tuning.tune import ABOVE, BELOW, VIEWS
-from rtspikes.types import ChannelInfo
+from rtspikes.tuning.tune import ABOVE, BELOW
 
 BY_SIGNAL = ("threshold", "hoop", "window")
 """Methods that compare a spike's height in the filtered signal, which the log has."""
@@ -41,11 +40,11 @@ def tune_log(
     if not len(session.spikes):
         raise DataError(f"{session.path} has no spikes; say the recording or the source instead")
     rate, labels = float(info["rate_hz"]), list(info["channels"]["label"])
-    spikes, channels = session.spikes, _channels(session)
+    spikes, channels, seconds = session.spikes, session.channels, session.observed_s
     gains = {abs(float(gain)) for gain in info["channels"]["gain_uv"]}
     axis = Axis.of(config.detect, gains.pop() if len(gains) == 1 else 1.0)
     asked = select(selectors, channels) if selectors else range(len(channels))
-    live = [c for c in asked if info["enabled"][c] and session.observed_s[c] > 0]
+    live = [c for c in asked if info["enabled"][c] and seconds[c] > 0]
     if not live:
         raise DataError(f"{session.path}: none of these channels was observed")
     sigma = _sigma_at(session)
@@ -54,7 +53,6 @@ def tune_log(
     lowest = float(np.max(np.abs(spikes["threshold_uv"]) / unit_uv))
     usual_uv = float(np.median(sigma))
     levels = np.geomspace(lowest, max(axis.grid(usual_uv)[-1], 1.5 * lowest), STEPS)
-    seconds = session.observed_s
     in_sigma = np.array([axis.height_uv(level, usual_uv) for level in levels]) / usual_uv
     floor = _gaussian_floor(session, in_sigma, rate, config.detect.dead_time_ms * 1e-3)
     floor = floor * (2 if config.detect.sign == "both" else 1)
@@ -80,8 +78,7 @@ def tune_log(
         return Found(level, spikes["sample"][mine], spikes["amplitude_uv"][mine], session.waveforms[mine])
 
     counts = [np.bincount(spikes["channel"][height >= k], minlength=len(channels)) for k in three]
-    few = len(live) == 1 or (bool(selectors) and len(live) <= VIEWS)
-    shown = [(c, CHOSEN if selectors else ONLY) for c in live] if few else telling(counts, live, VIEWS)
+    shown = choose(counts, live, bool(selectors))
     is_live = np.isin(np.arange(len(channels)), live)
     last = np.full(len(channels), np.nan)
     last[session.thresholds["channel"]] = session.thresholds["sigma_uv"]
@@ -120,12 +117,6 @@ def _rounded_up(level: float) -> float:
     """Return a threshold to three digits, no lower."""
     step = 10.0 ** (np.floor(np.log10(level)) - 2)
     return float(f"{np.ceil(level / step - 1e-3) * step:.6g}")
-
-
-def _channels(session: Session) -> list[ChannelInfo]:
-    facts = session.info["channels"]
-    known = [name for name in ("label", "kind", "electrode", "well") if name in facts]
-    return [ChannelInfo(position=i, **{name: facts[name][i] for name in known}) for i in range(len(facts["label"]))]
 
 
 def _sigma_at(session: Session) -> NDArray[np.float64]:

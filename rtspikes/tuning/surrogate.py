@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.detect.filter import design, filtered
+from rtspikes.detect.noise_kernels import MAD_TO_SIGMA
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.offline import MemoryRecording
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
@@ -15,8 +16,6 @@ SEGMENT_S = 0.1
 
 QUIET_PART = 0.5
 """Of the segments, the quieter ones are taken for noise."""
-
-MAD = 0.67448975
 
 
 def surrogate(
@@ -43,7 +42,7 @@ def surrogate(
         shape[0] = 0
         noise = np.fft.irfft(shape * np.exp(2j * np.pi * rng.random(len(shape))), n)
         passed = filtered(sections, noise)[length:]
-        level = np.median(np.abs(passed - np.median(passed))) / MAD
+        level = np.median(np.abs(passed - np.median(passed))) * MAD_TO_SIGMA
         out[:, i] = noise * (sigma_uv[i] / level if level > 0 else 0)
     laid_out = tuple(ChannelInfo(str(i), i) for i in range(len(channels)))
     return MemoryRecording(StreamInfo("noise:", rate, "float32", laid_out, False, n), out)

@@ -15,15 +15,13 @@ from rtspikes.errors import ConfigError, DataError
 from rtspikes.offline import excerpts
 from rtspikes.selectors import select
 from rtspikes.tuning.axis import Axis, rounded
-from rtspikes.tuning.choice import CHOSEN, ONLY, STRETCH_S, stretch, telling
+from rtspikes.tuning.choice import STRETCH_S, choose, stretch
 from rtspikes.tuning.findings import Curve, Found, Tuning, View
 from rtspikes.tuning.material import Material
 from rtspikes.tuning.plateau import judge, noise_floor
 from rtspikes.tuning.scan import Counts, Pass, count, detect_at
 from rtspikes.tuning.surrogate import surrogate
 from rtspikes.types import StreamInfo
-
-VIEWS = 4
 
 BELOW, ABOVE = 0.8, 1.25
 """Candidates beside the suggestion, in parts of it: neighbours that the eye tells apart."""
@@ -81,7 +79,8 @@ def tune(
     progress("noise")
     middle = rounded(whole.suggestion)
     three = tuple(sorted(candidates)) or (rounded(BELOW * middle), middle, rounded(ABOVE * middle))
-    shown = _shown(counts, three, live, bool(selectors))
+    nearest = [int(np.abs(np.log(levels / level)).argmin()) for level in three]
+    shown = choose([counts.events[i] for i in nearest], live, bool(selectors))
     positions = [position for position, _ in shown]
     passes = [detect_at(recording, config, axis, level, positions) for level in three]
     best = passes[1] if three[1] == middle else detect_at(recording, config, axis, middle, [])
@@ -117,14 +116,6 @@ def _chosen(config: Config, info: StreamInfo, selectors: Sequence[str]) -> list[
     enabled = ThresholdTable(info, config.detect, config.channels).enabled
     asked = range(info.n_channels) if not selectors else select(selectors, info.channels)
     return [c for c in asked if enabled[c]]
-
-
-def _shown(counts: Counts, three: Sequence[float], live: list[int], asked: bool) -> list[tuple[int, str]]:
-    """Return the channels that are shown, and why."""
-    if len(live) == 1 or (asked and len(live) <= VIEWS):
-        return [(c, CHOSEN if asked else ONLY) for c in live]
-    nearest = [int(np.abs(np.log(counts.levels / level)).argmin()) for level in three]
-    return telling([counts.events[i] for i in nearest], live, VIEWS)
 
 
 def _noise(

@@ -96,13 +96,16 @@ class Session:
             ) from None
         return sorted(found, key=lambda change: change[0])
 
-    def mutings(self) -> list[Muting]:
-        """Return when which channels were muted, and heard again."""
+    @property
+    def channels(self) -> list[ChannelInfo]:
+        """The channels, as far as selectors and wells need to know them."""
         facts = self.info["channels"]
         known = [name for name in ("label", "kind", "electrode", "well") if name in facts]
-        channels = [
-            ChannelInfo(position=i, **{name: facts[name][i] for name in known}) for i in range(len(facts["label"]))
-        ]
+        return [ChannelInfo(position=i, **{name: facts[name][i] for name in known}) for i in range(len(facts["label"]))]
+
+    def mutings(self) -> list[Muting]:
+        """Return when which channels were muted, and heard again."""
+        channels = self.channels
         try:
             return [
                 (sample, select(change.select, channels), isinstance(change, Mute))
