@@ -7,7 +7,7 @@ file, has changed. So all sources of this package are part of what a kept kernel
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import CellType, FunctionType
 from typing import Any
@@ -26,14 +26,21 @@ def _digest() -> str:
 DIGEST = _digest()
 
 
-def kernel(signatures: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for `signatures`, without the GIL, unless it is on disk from the same sources."""
+def kernel(
+    signatures: Any, using: Mapping[str, Any] | None = None, key: object = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function for `signatures`, without the GIL, unless it is on disk from the same sources.
+
+    using: what stands for these global names in it, where that is not the same in every kernel that is made of the
+    function; `key` tells them apart.
+    """
 
     def compiled(function: Any) -> Any:
         code = function.__code__
         code = code.replace(co_freevars=(*code.co_freevars, "_sources"))
-        cells = (*(function.__closure__ or ()), CellType(DIGEST))
-        stamped = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, cells)
+        cells = (*(function.__closure__ or ()), CellType((DIGEST, key)))
+        names = {**function.__globals__, **(using or {})}
+        stamped = FunctionType(code, names, function.__name__, function.__defaults__, cells)
         stamped.__doc__, stamped.__module__ = function.__doc__, function.__module__
         stamped.__qualname__ = function.__qualname__
         return njit(signatures, nogil=True, cache=True)(stamped)

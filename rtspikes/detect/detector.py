@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rtspikes.detect.artifacts import Blanking, rails_of
 from rtspikes.detect.changes import Change
-from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUpdate, joined
+from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUpdate, joined, together
 from rtspikes.detect.filter import design, settling_samples
 from rtspikes.detect.front import Front
 from rtspikes.detect.health import Health
@@ -43,7 +43,7 @@ __all__ = ["Detector", "Events", "ThresholdUpdate"]
 SLICE = 2048
 """Samples that all stages see before time moves on, at most."""
 
-SLICE_BYTES = 1 << 20
+SLICE_BYTES = 1 << 22
 """Of the filtered signal in a slice, about: it stays in the second-level cache from stage to stage."""
 
 REBOUND_METHODS = ("threshold", "hoop", "matched")
@@ -318,7 +318,7 @@ class Detector:
             level.work(end)
         self.settling_total += max(0, min(end, self._armed) - first)
         hold_off = self._blanking.hold_off
-        self.method.scan(Look(self._segment, self._armed, first, end, self._falling, self._rising, hold_off))
+        self.method.scan(Look(self._segment, self._armed, first, end, self._rising, self._reference is None, hold_off))
         self.next_sample = end
         self._observed.add(max(0, end - max(first, self._armed)), self._blanking.hidden)
         self._crossings_to = max(self._crossings_to, end - self.method.delay)
@@ -334,17 +334,16 @@ class Detector:
         referenced: whether to take the common reference off.
         """
         stop = first + len(samples)
-        held = self._front.run(samples, first, self._blanking.find(samples, first))
-        own = self._own_level.rows
-        if rows is self.noise.rows and own is not rows:
-            take_rows(self._lanes.trace, own.rows, first, stop, own.stride, own.base)
+        own = self._own_level.rows if rows is self.noise.rows else rows
+        held = self._front.run(samples, first, self._blanking.find(samples, first), own)
         if referenced and self._reference is not None:
             self._reference.run(first, stop)
         self.method.prepare(self._segment, first, stop)
-        levelled = self.method.compared if referenced and self.method.own_level else self._lanes.trace
-        take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
+        if referenced and self._own_level is not self.noise:
+            levelled = self.method.compared if self.method.own_level else self._lanes.trace
+            take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
         n_intervals = self._blanking.follow(first, stop, self._armed, held, rows)
-        if rows is self.noise.rows and own is not rows and self._blanking.hidden is not None:
+        if own is not rows and self._blanking.hidden is not None:
             some = slice(-(-first // rows.stride) - rows.base, -(-stop // rows.stride) - rows.base)
             own.rows[:, some][np.isnan(rows.rows[:, some])] = np.nan
         return n_intervals
@@ -353,6 +352,7 @@ class Detector:
         """Return what has been found, and what has ended at `end`, judged."""
         x = self._lanes
         parts = []
+        n = 0
         whole = not x.n_pending.any()
         while not whole:
             whole = finish(
@@ -363,17 +363,16 @@ class Detector:
             )  # fmt: skip
             n = int(self._n_done[0])
             self._n_done[0] = 0
-            if n:
+            if n and not whole:
                 parts.append((self._done[:n].copy(), self._waveforms[:n].copy(), self._near[:n].copy()))
-        if not parts and self._vetoes.idle:
-            return self._events(self._vetoes.nothing)
-        if len(parts) == 1:
-            done, waveforms, near = parts[0]
+        ended = self._done[:n], self._waveforms[:n], self._near[:n]
+        if parts:
+            done, waveforms, near = (together(list(column)) for column in zip(*parts, ended, strict=True))
+        elif n or not self._vetoes.idle:
+            done, waveforms, near = ended
         else:
-            parts.append((self._done[:0], self._waveforms[:0], self._near[:0]))
-            done, waveforms, near = (np.concatenate(column) for column in zip(*parts, strict=True))
-        ended = self._vetoes.judge(done, waveforms, near, NEVER if drain else end - self.latency + 1)
-        return self._events(ended)
+            return self._events(self._vetoes.nothing)
+        return self._events(self._vetoes.judge(done, waveforms, near, NEVER if drain else end - self.latency + 1))
 
     def _events(self, ended: Ended) -> Events:
         events = self._register.enter(self._lanes.take_found(), ended, self._crossings_to, self._spikes_to)
@@ -448,7 +447,6 @@ class Detector:
         self._levels = levels
         self._lanes.below[:] = self._lanes.tiled(levels.below_uv, -np.inf)
         self._lanes.above[:] = self._lanes.tiled(levels.above_uv, np.inf)
-        self._falling = bool(np.isfinite(levels.below_uv).any())
         self._rising = bool(np.isfinite(levels.above_uv).any())
         self._observed.let(self._live())
 

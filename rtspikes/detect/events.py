@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.detect.tables import crossings_table, write_ended
 from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
 
 
@@ -79,36 +80,30 @@ class Register:
 
     def enter(self, found: NDArray[np.void], ended: Ended, crossings_to: int, spikes_to: int) -> Events:
         """Return crossings (FOUND_DTYPE, of later samples than those before, in any order) and what ended as events."""
-        if not len(found) and not len(ended.done):
-            crossings, spikes, rejected = self._no_tables
-            return Events(
-                crossings, spikes, ended.waveforms, ended.flags, ended.neighbours, rejected, crossings_to, spikes_to
-            )
-        crossings = np.zeros(len(found), CROSSING_DTYPE)
+        crossings, spikes, rejected = self._no_tables
+        waveforms, flags, neighbours = ended.waveforms, ended.flags, ended.neighbours
         if len(found):
-            found = found[np.lexsort((found["channel"], found["crossing"]))]
-            crossings["id"] = np.arange(self._next_id, self._next_id + len(found))
-            crossings["crossing"], crossings["channel"] = found["crossing"], found["channel"]
-            crossings["value_uv"], crossings["threshold_uv"] = found["value"], found["threshold"]
+            crossings = crossings_table(found, self._next_id)
             self._next_id += len(found)
-        done = ended.done
-        whole = done["reason"] == 0
-        ids = np.arange(self._next_end, self._next_end + len(done), dtype=np.uint64)
-        self._next_end += len(done)
-        good, bad = done[whole], done[~whole]
-        spikes = np.zeros(len(good), SPIKE_DTYPE)
-        spikes["id"], spikes["unit"] = ids[whole], -1
-        for name in ("sample", "crossing", "channel"):
-            spikes[name] = good[name]
-        spikes["amplitude_uv"], spikes["threshold_uv"] = good["amplitude"], good["threshold"]
-        rejected = np.zeros(len(bad), REJECTED_DTYPE)
-        rejected["id"], rejected["reason"] = ids[~whole], bad["reason"]
-        rejected["crossing"], rejected["channel"] = bad["crossing"], bad["channel"]
-        rejected["threshold_uv"] = bad["threshold"]
-        return Events(
-            crossings, spikes, ended.waveforms[whole], ended.flags[whole], ended.neighbours[whole], rejected,
-            crossings_to, spikes_to,
-        )  # fmt: skip
+        if n := len(ended.done):
+            whole = ended.done["reason"] == 0
+            n_whole = int(np.count_nonzero(whole))
+            spikes, rejected = np.zeros(n_whole, SPIKE_DTYPE), np.zeros(n - n_whole, REJECTED_DTYPE)
+            write_ended(ended.done, self._next_end, spikes, rejected)
+            self._next_end += n
+            if n_whole < n:
+                waveforms, flags, neighbours = waveforms[whole], flags[whole], neighbours[whole]
+        return Events(crossings, spikes, waveforms, flags, neighbours, rejected, crossings_to, spikes_to)
+
+
+def together(tables: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays one after the other. Those of records go as plain bytes: NumPy compares dtypes field by field."""
+    if len(tables) == 1:
+        return tables[0]
+    dtype = tables[0].dtype
+    if dtype.fields is None:
+        return np.concatenate(tables)
+    return np.concatenate([table.view(f"V{dtype.itemsize}") for table in tables]).view(dtype)
 
 
 def joined(events: list[Events]) -> Events:
@@ -118,15 +113,15 @@ def joined(events: list[Events]) -> Events:
     some = [e for e in events if len(e.crossings) or len(e.spikes) or len(e.rejected)] or events[:1]
     unobserved = [e.unobserved for e in events if len(e.unobserved)]
     return Events(
-        np.concatenate([e.crossings for e in some]),
-        np.concatenate([e.spikes for e in some]),
-        np.concatenate([e.waveforms for e in some]),
-        np.concatenate([e.flags for e in some]),
-        np.concatenate([e.neighbours for e in some]),
-        np.concatenate([e.rejected for e in some]),
+        together([e.crossings for e in some]),
+        together([e.spikes for e in some]),
+        together([e.waveforms for e in some]),
+        together([e.flags for e in some]),
+        together([e.neighbours for e in some]),
+        together([e.rejected for e in some]),
         max(e.crossings_to for e in events),
         max(e.spikes_to for e in events),
         [t for e in events for t in e.thresholds],
-        np.concatenate(unobserved) if unobserved else NOTHING_UNOBSERVED,
+        together(unobserved) if unobserved else NOTHING_UNOBSERVED,
         [f for e in events for f in e.findings],
     )

@@ -19,8 +19,11 @@ from rtspikes.detect.compiled import kernel
 BLOCK = 32
 """Samples per inner block; a history's depth is a multiple of it."""
 
+COLUMNS = 32
+"""Lanes that are worked on at a time: two vectors, so that one is computed while the other waits for its results."""
+
 MAX_LANES = 256
-"""Channels per tile at most: tiles of 256 ran at 1.5 Gsamples/s, of 64 at 0.45 (narrow strided reads of raw arrays)."""
+"""Channels per tile at most; a multiple of COLUMNS."""
 
 LANE_DTYPE = np.dtype(
     [
@@ -54,6 +57,9 @@ DONE_DTYPE = np.dtype(
 )
 """An event with its peak."""
 
+HIT_DTYPE = np.dtype([("start", "<i8"), ("end", "<i8"), ("tile", "<i4"), ("lane", "<i4"), ("bits", "<u4")])
+"""Where somebody must look closer: in samples [start, end), among the COLUMNS lanes from `lane` on where a bit is."""
+
 OF_THRESHOLD = 2
 """In place of a polarity: that of the threshold which was crossed."""
 
@@ -66,7 +72,7 @@ HELD_BAD, HELD_BLANK = 1, 2
 f1, f2, f3, f4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
 i1 = int64[::1]
 lane_type, pending_type = from_dtype(LANE_DTYPE), from_dtype(PENDING_DTYPE)
-found_type, done_type = from_dtype(FOUND_DTYPE), from_dtype(DONE_DTYPE)
+found_type, done_type, hit = from_dtype(FOUND_DTYPE), from_dtype(DONE_DTYPE), from_dtype(HIT_DTYPE)
 """Types of kernel arguments."""
 
 
@@ -77,8 +83,8 @@ class Look(NamedTuple):
     armed: int
     first: int
     stop: int
-    falling: bool  # whether any channel has a threshold below 0
-    rising: bool
+    rising: bool  # whether any channel has a threshold above 0
+    seen: bool  # whether the lanes' hits say already where the filtered signal passes below its thresholds
     hold_off: int  # samples after a blanking without an event
 
 
@@ -88,7 +94,8 @@ class Lanes:
     def __init__(self, n_channels: int, slice_samples: int, back: int, latency: int, spacing: int) -> None:
         """back: samples of history before a crossing that any stage looks at. spacing: the shortest dead time."""
         tiles = -(-n_channels // MAX_LANES)
-        lanes = -(-n_channels // (tiles * 16)) * 16
+        lanes = -(-n_channels // (tiles * COLUMNS)) * COLUMNS
+        self.first_channel = 0
         self.n_channels = n_channels
         self.shape = tiles, lanes
         depth = (-(-(slice_samples + back + latency) // BLOCK) + 2) * BLOCK
@@ -103,6 +110,8 @@ class Lanes:
         self.n_pending = np.zeros(tiles, np.int64)
         self.found = np.empty(tiles * lanes * (slice_samples // spacing + 2), FOUND_DTYPE)
         self.n_found = np.zeros(1, np.int64)
+        self.hits = np.zeros(tiles * (lanes // COLUMNS) * (slice_samples // BLOCK + 2), HIT_DTYPE)
+        self.n_hits = np.zeros(1, np.int64)
 
     def tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
         """Return per-channel values (channels,) as (tiles, lanes)."""

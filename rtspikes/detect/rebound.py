@@ -125,27 +125,27 @@ def _design(coefficients: bytes, rate_hz: float) -> Rebound:
 
 
 @njit(nogil=True)
-def explained(trace, lane, peak, side, threshold, segment, end, weights, before, spans):  # type: ignore[no-untyped-def]
-    """Tell whether the filter's after-swing explains the extremum at `peak`. side: −1 trough, 1 peak.
+def explained(signal, first, stop, peak, threshold, weights, before, spans):  # type: ignore[no-untyped-def]
+    """Tell whether the filter's after-swing explains the extremum at `peak`.
 
-    Samples outside [segment, end) count as 0. threshold: the height that was crossed, > 0.
+    signal: the lane's samples [first, stop); others count as 0. threshold: the height that was crossed, > 0.
     """
-    depth = len(trace)
-    height = side * trace[peak % depth, lane]
+    side = -1.0 if signal[peak - first] < 0 else 1.0
+    height = side * signal[peak - first]
     suspect = False
-    for n in range(max(peak - spans[0], segment), peak - spans[1]):
-        suspect |= side * trace[n % depth, lane] >= float32(LARGER) * height
+    for n in range(max(peak - spans[0], first), peak - spans[1]):
+        suspect |= side * signal[n - first] >= float32(LARGER) * height
     if not suspect:
-        for first, stop in ((peak - spans[2], peak - spans[3]), (peak + spans[4], peak + spans[5])):
-            total = float32(0)
-            for n in range(max(first, segment), min(stop, end)):
-                total += side * trace[n % depth, lane]
-            suspect |= total >= float32(SLOPED) * height * float32(stop - first)
+        for early, late in ((peak - spans[2], peak - spans[3]), (peak + spans[4], peak + spans[5])):
+            total = 0.0
+            for n in range(max(early, first), min(late, stop)):
+                total += side * signal[n - first]
+            suspect |= total >= float32(SLOPED) * height * float32(late - early)
     if not suspect:
         return False
     spike = float32(0)
     for i in range(len(weights)):
         n = peak - before + i
-        if segment <= n < end:
-            spike += weights[i] * trace[n % depth, lane]
+        if first <= n < stop:
+            spike += weights[i] * signal[n - first]
     return float32(-side) * spike < float32(LEAST) * threshold

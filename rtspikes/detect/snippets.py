@@ -21,8 +21,10 @@ def _peak(trace, event, first, end):  # type: ignore[no-untyped-def]
     depth = len(trace)
     peak = event.crossing
     value = trace[peak % depth, event.lane]
+    at = first % depth
     for n in range(first, end):
-        v = trace[n % depth, event.lane]
+        v = trace[at, event.lane]
+        at = at + 1 if at + 1 < depth else 0
         if event.polarity < 0:
             larger = v < value
         elif event.polarity > 0:
@@ -32,6 +34,18 @@ def _peak(trace, event, first, end):  # type: ignore[no-untyped-def]
         if larger or (v == value and n < peak):
             peak, value = n, v
     return peak
+
+
+@njit(nogil=True)
+def _copy(trace, lane, first, stop, signal):  # type: ignore[no-untyped-def]
+    """Copy the lane's samples [first, stop) to the start of `signal`."""
+    depth = len(trace)
+    at = first % depth
+    whole = min(stop - first, depth - at)
+    for k in range(whole):
+        signal[k] = trace[at + k, lane]
+    for k in range(whole, stop - first):
+        signal[k] = trace[k - whole, lane]
 
 
 @njit(nogil=True)
@@ -62,6 +76,11 @@ def finish(  # type: ignore[no-untyped-def]
     Return False when `done` is full: call again once it was emptied.
     """
     n_tiles, depth, lanes = trace.shape
+    lead, tail = pre, waveforms.shape[1] - pre
+    if len(weights):
+        lead = max(lead, before, spans[0], spans[2])
+        tail = max(tail, len(weights) - before, spans[5])
+    signal = np.empty(lead + tail, np.float32)
     for tile in range(n_tiles):
         queue = pending[tile]
         kept = 0
@@ -83,18 +102,19 @@ def finish(  # type: ignore[no-untyped-def]
             reach = crossing + max(state[tile, lane].search, delay)
             stop = min(crossing + state[tile, lane].search + 1, end)
             peak = _peak(trace[tile], queue[p], max(crossing - back, segment), stop)
+            first, last = max(peak - lead, segment), min(peak + tail, end)
+            _copy(trace[tile], lane, first, last, signal)
             event = done[j]
             event.crossing, event.sample, event.channel = crossing, peak, tile * lanes + lane
-            event.amplitude, event.threshold = trace[tile, peak % depth, lane], queue[p].threshold
+            event.amplitude, event.threshold = signal[peak - first], queue[p].threshold
             event.reason = 0
             if reach >= end:
                 event.reason = CUT
             elif state[tile, lane].last_held >= crossing and _blanked(held[tile], lane, crossing, reach + 1):
                 event.reason = BLANKED
             elif len(weights) and explained(
-                trace[tile], lane, peak, -1 if event.amplitude < 0 else 1, abs(event.threshold), segment, end,
-                weights, before, spans,
-            ):  # fmt: skip
+                signal, first, last, peak, abs(event.threshold), weights, before, spans
+            ):
                 event.reason = REBOUND
             elif earlier and shadowed(
                 score[tile], lane, crossing, state[tile, lane].dead, -1 if event.threshold < 0 else 1,
@@ -104,7 +124,7 @@ def finish(  # type: ignore[no-untyped-def]
             waveform = waveforms[j]
             for k in range(len(waveform)):
                 n = peak - pre + k
-                waveform[k] = trace[tile, n % depth, lane] if segment <= n < end else float32(np.nan)
+                waveform[k] = signal[n - first] if first <= n < last else float32(np.nan)
             for k in range(nearest.shape[1]):
                 other = nearest[event.channel, k]
                 value = float32(np.nan)

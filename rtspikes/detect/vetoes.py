@@ -13,11 +13,15 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.events import Ended
 from rtspikes.detect.lanes import DONE_DTYPE, NEVER, done_type
 from rtspikes.detect.settings import ArtifactSettings, NeighbourSettings
+from rtspikes.detect.tables import append, places
 from rtspikes.errors import ConfigError
 from rtspikes.types import RejectReason, SpikeFlag, StreamInfo
 
 LEAST_WELL = 16
 """Electrodes from which on coincidence means something: in smaller wells real spikes would be taken for artifacts."""
+
+FEWEST = 256
+"""Events that there is room for from the start."""
 
 _COINCIDENT_FLAG = np.uint8(SpikeFlag.COINCIDENT)
 _COINCIDENCE, _NEIGHBOUR = int(RejectReason.COINCIDENCE), int(RejectReason.NEIGHBOUR)
@@ -113,17 +117,17 @@ class Vetoes:
         self.nearest = self._nearest(info, neighbours.amplitudes)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
-        self._events = np.zeros(0, DONE_DTYPE)
-        self._waveforms = np.zeros((0, snippet), np.float32)
-        self._neighbours = np.zeros((0, neighbours.amplitudes), np.float32)
-        self._judged = 0
-        self.nothing = Ended(self._events, self._waveforms, np.zeros(0, np.uint8), self._neighbours)
+        self._events = np.zeros(FEWEST, DONE_DTYPE)  # the first `_n` wait; the first `_judged` of them to be compared with
+        self._waveforms = np.zeros((FEWEST, snippet), np.float32)
+        self._neighbours = np.zeros((FEWEST, neighbours.amplitudes), np.float32)
+        self._n = self._judged = 0
+        self.nothing = Ended(self._events[:0], self._waveforms[:0], np.zeros(0, np.uint8), self._neighbours[:0])
         """No event."""
 
     @property
     def idle(self) -> bool:
         """Whether no event is kept."""
-        return not len(self._events)
+        return not self._n
 
     @property
     def hold(self) -> int:
@@ -153,37 +157,51 @@ class Vetoes:
         Every event with a crossing < stop + hold must have been given: what comes later cannot change a verdict.
         """
         if len(done):
-            order = np.lexsort((done["channel"], done["crossing"]))
-            self._events = np.concatenate([self._events, done[order]])
-            self._waveforms = np.concatenate([self._waveforms, waveforms[order]])
-            self._neighbours = np.concatenate([self._neighbours, neighbours[order]])
-        if not len(self._events):
+            self._make_room(len(done))
+            append(done, waveforms, neighbours, self._n, self._events, self._waveforms, self._neighbours)
+            self._n += len(done)
+        if not self._n:
             return self.nothing
         first = self._judged
-        last = int(np.searchsorted(self._events["crossing"], stop))
-        out, found = self._events[first:last].copy(), self._waveforms[first:last]
+        last, keep = places(self._events, self._n, stop, stop if stop == NEVER else stop - 2 * self._hold)
+        ended = self._verdicts(first, last) if last > first else self.nothing
+        rest = self._n - keep
+        if keep:
+            for queue in (self._events, self._waveforms, self._neighbours):
+                queue[:rest] = queue[keep : self._n].copy()
+        self._n, self._judged = rest, last - keep
+        return ended
+
+    def _make_room(self, n: int) -> None:
+        """Have room for `n` more events."""
+        most = len(self._events)
+        if self._n + n > most:
+            more = max(self._n + n, 2 * most) - most
+            self._events, self._waveforms, self._neighbours = (
+                np.concatenate([queue, np.zeros((more, *queue.shape[1:]), queue.dtype)])
+                for queue in (self._events, self._waveforms, self._neighbours)
+            )
+
+    def _verdicts(self, first: int, last: int) -> Ended:
+        """Return the events [first, last) of the queue with their verdicts."""
+        events = self._events[: self._n]
+        out = events[first:last].copy()
         flags = np.zeros(len(out), np.uint8)
-        near = self._neighbours[first:last]
-        if len(out):
-            verdict = np.zeros(len(self._events), bool)
-            if self._coincidence:
-                _coincident(self._events, 0, self._within, self._well, self._needed, verdict)
-                hit = verdict[first:last]
-                flags[hit] |= _COINCIDENT_FLAG
-                if self._rejects:
-                    out["reason"] = np.where(hit & (out["reason"] == 0), _COINCIDENCE, out["reason"])
-            if self._exclusive:
-                compared = self._events
-                if self._coincidence and self._rejects:
-                    compared = compared.copy()
-                    compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
-                _outshone(
-                    compared, first, self._apart, self._reach, self._x, self._y, self._well,
-                    self._radius, verdict,
-                )  # fmt: skip
-                out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
-        keep = int(np.searchsorted(self._events["crossing"], stop if stop == NEVER else stop - 2 * self._hold))
-        self._events, self._waveforms = self._events[keep:], self._waveforms[keep:]
-        self._neighbours = self._neighbours[keep:]
-        self._judged = last - keep
-        return Ended(out, found, flags, near)
+        verdict = np.zeros(self._n, bool)
+        if self._coincidence:
+            _coincident(events, 0, self._within, self._well, self._needed, verdict)
+            hit = verdict[first:last]
+            flags[hit] |= _COINCIDENT_FLAG
+            if self._rejects:
+                out["reason"] = np.where(hit & (out["reason"] == 0), _COINCIDENCE, out["reason"])
+        if self._exclusive:
+            compared = events
+            if self._coincidence and self._rejects:
+                compared = compared.copy()
+                compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
+            _outshone(
+                compared, first, self._apart, self._reach, self._x, self._y, self._well,
+                self._radius, verdict,
+            )  # fmt: skip
+            out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
+        return Ended(out, self._waveforms[first:last].copy(), flags, self._neighbours[first:last].copy())

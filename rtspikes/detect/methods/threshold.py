@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import boolean, int32, int64, njit, uint8, void
+from numba import int32, int64, njit, uint8, uint32, void
 
 from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import (
     BLOCK,
+    COLUMNS,
     OF_THRESHOLD,
     Lanes,
     Look,
@@ -15,14 +16,14 @@ from rtspikes.detect.lanes import (
     f2,
     f3,
     found_type,
+    hit,
     i1,
     lane_type,
-    passes_above,
-    passes_below,
     pending_type,
     silence,
 )
 from rtspikes.detect.methods.signal import SignalMethod
+from rtspikes.detect.vectors import WIDTH, less, load, maximum, minimum
 
 
 @njit(nogil=True)
@@ -44,71 +45,86 @@ def resumes(score, lane, n, segment, below, above, reach):  # type: ignore[no-un
     return False
 
 
+@kernel(void(f3, lane_type[:, ::1], int64, int64, f2, f2, hit[::1], i1))
+def look(score, state, first, stop, below, above, hits, n_hits):  # type: ignore[no-untyped-def]
+    """Tell in `hits` where a lane of [first, stop) passes a threshold, or was held."""
+    n_tiles, depth, lanes = score.shape
+    n_hits[0] = 0
+    start = first
+    while start < stop:
+        end = min(stop, (start // BLOCK + 1) * BLOCK)
+        at = start % depth
+        for tile in range(n_tiles):
+            for lane in range(0, lanes, COLUMNS):
+                bits = uint32(0)
+                for half in range(0, COLUMNS, WIDTH):
+                    low = high = load(score, (tile, at, lane + half))
+                    for i in range(at + 1, at + end - start):
+                        value = load(score, (tile, i, lane + half))
+                        low, high = minimum(value, low), maximum(value, high)
+                    passed = less(low, load(below, (tile, lane + half)))
+                    passed |= less(load(above, (tile, lane + half)), high)
+                    bits |= passed << uint32(half)
+                for k in range(COLUMNS):
+                    bits |= uint32(state[tile, lane + k].last_held >= start) << uint32(k)
+                if bits:
+                    found = hits[n_hits[0]]
+                    found.start, found.end, found.tile, found.lane, found.bits = start, end, tile, lane, bits
+                    n_hits[0] += 1
+        start = end
+
+
 @kernel(
     void(
-        f3, f3, uint8[:, :, ::1], lane_type[:, ::1], int64, int64, int64, int64, f2, f2, boolean, boolean,
+        f3, f3, uint8[:, :, ::1], lane_type[:, ::1], int64, int64, hit[::1], i1, f2, f2,
         int32[:, ::1], int64, int64, pending_type[:, ::1], i1, found_type[::1], i1,
     )
 )  # fmt: skip
 def cross(  # type: ignore[no-untyped-def]
-    score, trace, held, state, segment, armed, first, stop, below, above, falling, rising,
+    score, trace, held, state, segment, armed, hits, n_hits, below, above,
     polarity, delay, hold_off, pending, n_pending, found, n_found,
 ):  # fmt: skip
-    """Make events of the crossings in [first, stop) of `score` (tiles, depth, lanes), the history of what is compared.
+    """Make events of the crossings among `hits` of `score` (tiles, depth, lanes), the history of what is compared.
 
     Row n of `score` says what was known at sample n of sample n − delay, which is the event's crossing.
     A crossing is the first sample strictly beyond the threshold; or the end of a dead time in which a spike began
     that has its peak ahead (only where peaks are searched). None before `armed` or at the segment's first sample.
-    below, above: (tiles, lanes) µV, looked at if `falling`, `rising`. polarity: (tiles, lanes) that of the event, or
-    OF_THRESHOLD. hold_off: samples after a blanking without an event.
+    below, above: (tiles, lanes) µV. polarity: (tiles, lanes) that of the event, or OF_THRESHOLD. hold_off: samples
+    after a blanking without an event.
     """
-    n_tiles, depth, lanes = score.shape
-    low = np.full(lanes, np.inf, np.float32)
-    high = np.full(lanes, -np.inf, np.float32)
-    for tile in range(n_tiles):
+    _, depth, lanes = score.shape
+    awake = max(armed + delay, segment + delay + 1)
+    for h in range(n_hits[0]):
+        start, end, tile, bits = hits[h].start, hits[h].end, hits[h].tile, hits[h].bits
         rows, lane_states = score[tile], state[tile]
-        newest = int64(-1)
-        for lane in range(lanes):
-            newest = max(newest, lane_states[lane].last_held)
-        start = first
-        while start < stop:
-            end = min(stop, (start // BLOCK + 1) * BLOCK)
-            n = end - start
-            awake = max(start, armed + delay, segment + delay + 1)
-            holds = newest >= start
-            hit = holds
-            x = rows[start % depth : start % depth + n]
-            if awake < end and falling:
-                hit |= passes_below(x, n, below[tile], low)
-            if awake < end and rising:
-                hit |= passes_above(x, n, above[tile], high)
-            if hit:
-                for lane in range(lanes):
-                    fall, rise = below[tile, lane], above[tile, lane]
-                    some_held = holds and lane_states[lane].last_held >= start
-                    if not (low[lane] < fall or high[lane] > rise or some_held):
-                        continue
-                    previous = rows[(start - 1) % depth, lane]
-                    for m in range(start, end):
-                        value = rows[m % depth, lane]
-                        if some_held:
-                            silence(lane_states, held[tile], lane, m, hold_off)
-                        beyond = value < fall or value > rise
-                        if m >= awake and beyond and m >= lane_states[lane].quiet_until:
-                            before = previous < fall if value < fall else previous > rise
-                            if not before or (
-                                m == lane_states[lane].quiet_until
-                                and resumes(rows, lane, m, segment, fall, rise, lane_states[lane].search)
-                            ):
-                                side = -1 if value < fall else 1
-                                emit(
-                                    lane, tile * lanes, m, m - delay, trace[tile, (m - delay) % depth, lane],
-                                    fall if value < fall else rise,
-                                    side if polarity[tile, lane] == OF_THRESHOLD else polarity[tile, lane],
-                                    lane_states, pending[tile], n_pending, tile, found, n_found,
-                                )  # fmt: skip
-                        previous = value
-            start = end
+        at = start % depth
+        for k in range(COLUMNS):
+            if not (bits >> uint32(k)) & uint32(1):
+                continue
+            lane = hits[h].lane + k
+            fall, rise = below[tile, lane], above[tile, lane]
+            some_held = lane_states[lane].last_held >= start
+            previous = rows[(start - 1) % depth, lane]
+            for i in range(end - start):
+                m = start + i
+                value = rows[at + i, lane]
+                if some_held:
+                    silence(lane_states, held[tile], lane, m, hold_off)
+                beyond = value < fall or value > rise
+                if beyond and m >= awake and m >= lane_states[lane].quiet_until:
+                    before = previous < fall if value < fall else previous > rise
+                    if not before or (
+                        m == lane_states[lane].quiet_until
+                        and resumes(rows, lane, m, segment, fall, rise, lane_states[lane].search)
+                    ):
+                        side = -1 if value < fall else 1
+                        emit(
+                            lane, tile * lanes, m, m - delay, trace[tile, (m - delay) % depth, lane],
+                            fall if value < fall else rise,
+                            side if polarity[tile, lane] == OF_THRESHOLD else polarity[tile, lane],
+                            lane_states, pending[tile], n_pending, tile, found, n_found,
+                        )  # fmt: skip
+                previous = value
 
 
 class ThresholdMethod(SignalMethod):
@@ -119,11 +135,14 @@ class ThresholdMethod(SignalMethod):
         super().bind(lanes)
         self._polarity = np.full(lanes.shape, OF_THRESHOLD, np.int32)
 
-    def scan(self, look: Look) -> None:
+    def scan(self, look_at: Look) -> None:
         """Make events of the crossings in the look's samples."""
         x = self._lanes
+        if look_at.rising or not look_at.seen or self.compared is not x.trace:
+            look(self.compared, x.state, look_at.first, look_at.stop, x.below, x.above, x.hits, x.n_hits)
+        if not x.n_hits[0]:
+            return
         cross(
-            self.compared, x.trace, x.held, x.state, look.segment, look.armed, look.first, look.stop, x.below, x.above,
-            look.falling, look.rising, self._polarity, self.delay, look.hold_off, x.pending, x.n_pending, x.found,
-            x.n_found,
+            self.compared, x.trace, x.held, x.state, look_at.segment, look_at.armed, x.hits, x.n_hits, x.below, x.above,
+            self._polarity, self.delay, look_at.hold_off, x.pending, x.n_pending, x.found, x.n_found,
         )  # fmt: skip
