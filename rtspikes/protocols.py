@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -116,6 +116,17 @@ class Source(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return figures about the source for the `status` message."""
+
+
+class Crew(Protocol):
+    """Threads that share a piece of work."""
+
+    @property
+    def size(self) -> int:
+        """How many work at the same time, the caller's own thread among them."""
+
+    def run(self, job: Callable[[int], None], n: int) -> None:
+        """Call `job` with 0 … n − 1, n ≤ size, at the same time; return once all have ended, raise what one raised."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ also the order in which events end.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUp
 from rtspikes.detect.filter import design, settling_samples
 from rtspikes.detect.front import Front
 from rtspikes.detect.health import Health
-from rtspikes.detect.lanes import BLOCK, DONE_DTYPE, NEVER, Lanes, Look, take_rows
+from rtspikes.detect.lanes import BLOCK, NEVER, Lanes, Look
 from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.methods import make_method
 from rtspikes.detect.noise import INITIAL_ROW_RATE_HZ, NoiseRows, NoiseTracker, prime_stride
@@ -31,11 +31,12 @@ from rtspikes.detect.observed import Observed
 from rtspikes.detect.rebound import design_rebound, no_rule
 from rtspikes.detect.reference import Reference
 from rtspikes.detect.schedule import Schedule
+from rtspikes.detect.search import Ending, Search
 from rtspikes.detect.settings import ChannelRule, DetectSettings
-from rtspikes.detect.snippets import finish
 from rtspikes.detect.storm import StormBreaker
 from rtspikes.detect.vetoes import Vetoes
 from rtspikes.errors import ConfigError
+from rtspikes.protocols import Crew
 from rtspikes.types import Samples, StreamInfo
 
 __all__ = ["Detector", "Events", "ThresholdUpdate"]
@@ -49,8 +50,8 @@ SLICE_BYTES = 1 << 22
 REBOUND_METHODS = ("threshold", "hoop", "matched")
 """Those whose threshold is one of the filtered signal."""
 
-MOST_ENDED = 16 * 1024 * 1024
-"""Bytes of waveforms that are taken out of the kernel at a time."""
+WORTH_SHARING = 1 << 16
+"""Values (samples × channels) from which on threads share a slice: waking one takes as long as 50,000 (30 µs)."""
 
 
 class Detector:
@@ -67,7 +68,9 @@ class Detector:
         rules: Sequence[ChannelRule] = (),
         first_sample: int = 0,
         sigma_uv: NDArray[np.float32] | None = None,
+        crew: Crew | None = None,
     ) -> None:
+        """crew: threads to share the work with; they change nothing but the speed."""
         self.info = info
         self.settings = settings
         rate = info.rate_hz
@@ -104,31 +107,38 @@ class Detector:
         lanes.state["dead"] = lanes.tiled(self.table.dead_samples, 1)
         lanes.state["after_bad"] = lanes.state["dead"] + self.method.history
         lanes.state["search"] = np.minimum(search, lanes.state["dead"] - 1)
-        self.method.bind(lanes)
+        self._crew = crew
+        parts = lanes.parts(1 if crew is None else crew.size)
+        ending = Ending(self._complete, self.pre, snippet, self._rebound, self._vetoes.nearest)
+        self._searches = [Search(lanes, lanes, self.method, ending)]
+        if self.method.lanes_are_apart and len(parts) > 1:
+            methods = (make_method(settings, rate, self.table, search) for _ in parts)
+            self._searches = [Search(part, lanes, method, ending) for part, method in zip(parts, methods, strict=True)]
+            self.method = self._searches[0].method
         self._floor_uv = self.table.floor_uv.astype(np.float32)
         floor = lanes.tiled(self._floor_uv, np.inf)
-        self.noise = NoiseTracker(settings.noise, rate, floor, first_sample)
+        tiles = [part.shape[0] for part in parts]
+        self.noise = NoiseTracker(settings.noise, rate, floor, first_sample, tiles)
         self._own_level = self.noise
         """σ of each channel's own signal, before any reference: by it a channel is dead or noisy."""
         if settings.reference.kind != "none" or self.method.own_level:
             following = msgspec.structs.replace(settings.noise, mode="running")
-            self._own_level = NoiseTracker(following, rate, floor, first_sample)
+            self._own_level = NoiseTracker(following, rate, floor, first_sample, tiles)
         self._levels_followed = [self.noise] if self._own_level is self.noise else [self.noise, self._own_level]
         self.health = Health(info, self.noise.block, self.noise.stride)
         self._start_findings: list[Finding] = []
         rails = rails_of(info, settings.artifacts)
-        self._front = Front(info, lanes, self.sections, rails, self.noise.stride)
+        self._fronts = [Front(info, part, self.sections, rails, self.noise.stride) for part in parts]
+        self._held = [False] * len(parts)
         self._blanking = Blanking(info, settings.artifacts, lanes, self._slice, self.method.history, rails)
         self._reference = None if settings.reference.kind == "none" else Reference(info, settings.reference, lanes)
         self._storm = StormBreaker(settings.storm.cap_per_s, rate, lanes, info.labels, first_sample)
         self._observed = Observed(info.n_channels)
         self.nearest = self._vetoes.nearest
         """(channels, K): the electrodes near by whose signal is carried with each spike; −1: fewer."""
-        room = max(64, MOST_ENDED // (4 * max(1, snippet)))
-        self._done = np.zeros(room, DONE_DTYPE)
-        self._waveforms = np.empty((room, snippet), np.float32)
-        self._near = np.empty((room, settings.neighbours.amplitudes), np.float32)
-        self._n_done = np.zeros(1, np.int64)
+        together = self._reference is None and not settings.neighbours.amplitudes
+        self._apart = together and len(self._searches) == len(parts)
+        """Whether a part needs nothing of the others from raw samples to ended events."""
 
         self._first = self.next_sample = self._segment = self._armed = first_sample
         self._fresh = True
@@ -150,7 +160,7 @@ class Detector:
     @property
     def bad_samples(self) -> NDArray[np.int64]:
         """Samples per channel (channels,) that were NaN, infinite or beyond ±1e9 µV, and were held."""
-        return self._lanes.channels(self._front.bad)
+        return self._lanes.channels(np.concatenate([front.bad for front in self._fronts]))
 
     @property
     def muted(self) -> NDArray[np.bool_]:
@@ -201,12 +211,12 @@ class Detector:
 
     def compared(self, channels: Sequence[int], first: int, stop: int) -> NDArray[np.float32]:
         """Return what the method compares with thresholds, as `filtered`; row n is of sample n − `method.delay`."""
-        return self._looked_up(self.method.compared, channels, first, stop)
+        return self._looked_up(np.concatenate([s.method.compared for s in self._searches]), channels, first, stop)
 
     @property
     def compares_signal(self) -> bool:
         """Whether the method compares the filtered signal itself."""
-        return self.method.compared is self._lanes.trace
+        return self._searches[0].compares_signal
 
     @property
     def longest_look(self) -> int:
@@ -268,7 +278,8 @@ class Detector:
         for tile in range(tiles):
             rows.sigma(tile, sigma[tile])
         self.next_sample, self._fresh = self._first, True
-        self._front.forget()
+        for front in self._fronts:
+            front.forget()
         self._blanking.forget()
         return rows, sigma
 
@@ -310,72 +321,85 @@ class Detector:
 
     def _step(self, samples: Samples, first: int) -> Events:
         """Lead one slice that crosses no boundary through all stages."""
-        rows = self.noise.rows
-        n_intervals = self._filter(samples, first, rows)
         end = first + len(samples)
         for level in self._levels_followed:
             level.rows.mark(max(first, self._armed), end)
-            level.work(end)
+        seen = self._reference is None and len(self._searches) == len(self._fronts)
+        look = Look(self._segment, self._armed, first, end, self._rising, seen, self._blanking.hold_off)
+        n_intervals = self._filter(samples, first, self.noise.rows, look=look)
         self.settling_total += max(0, min(end, self._armed) - first)
-        hold_off = self._blanking.hold_off
-        self.method.scan(Look(self._segment, self._armed, first, end, self._rising, self._reference is None, hold_off))
         self.next_sample = end
         self._observed.add(max(0, end - max(first, self._armed)), self._blanking.hidden)
         self._crossings_to = max(self._crossings_to, end - self.method.delay)
         self._spikes_to = max(self._spikes_to, end - self.latency + 1)
-        events = self._ended(end, drain=False)
+        events = self._ended(end - self.latency + 1)
         if n_intervals:
             events.unobserved = self._blanking.take(n_intervals)
         return events
 
-    def _filter(self, samples: Samples, first: int, rows: NoiseRows, referenced: bool = True) -> int:
-        """Lead samples through the stages before the method; return how many blanked intervals have ended.
+    def _filter(
+        self, samples: Samples, first: int, rows: NoiseRows, referenced: bool = True, look: Look | None = None
+    ) -> int:
+        """Lead samples through the stages, as far as the method's `look`; return how many blanked intervals have ended.
 
         referenced: whether to take the common reference off.
         """
         stop = first + len(samples)
+        mask = self._blanking.find(samples, first)
         own = self._own_level.rows if rows is self.noise.rows else rows
-        held = self._front.run(samples, first, self._blanking.find(samples, first), own)
-        if referenced and self._reference is not None:
-            self._reference.run(first, stop)
-        self.method.prepare(self._segment, first, stop)
-        if referenced and self._own_level is not self.noise:
-            levelled = self.method.compared if self.method.own_level else self._lanes.trace
-            take_rows(levelled, rows.rows, first, stop, rows.stride, rows.base)
-        n_intervals = self._blanking.follow(first, stop, self._armed, held, rows)
+        levelled = rows if referenced and self._own_level is not self.noise else None
+
+        def before(part: int) -> None:
+            self._held[part] = self._fronts[part].run(samples, first, mask, own)
+            if look is not None:
+                for level in self._levels_followed:
+                    level.work(stop, part)
+
+        def behind(part: int) -> None:
+            search = self._searches[part]
+            search.prepare(self._segment, first, stop, levelled)
+            if look is not None:
+                search.look(look)
+
+        def through(part: int) -> None:
+            before(part)
+            behind(part)
+
+        if self._apart:
+            self._share(through, len(self._fronts), samples)
+        else:
+            self._share(before, len(self._fronts), samples)
+            if referenced and self._reference is not None:
+                self._reference.run(first, stop)
+            self._share(behind, len(self._searches), samples)
+        n_intervals = self._blanking.follow(first, stop, self._armed, any(self._held), rows)
         if own is not rows and self._blanking.hidden is not None:
             some = slice(-(-first // rows.stride) - rows.base, -(-stop // rows.stride) - rows.base)
             own.rows[:, some][np.isnan(rows.rows[:, some])] = np.nan
         return n_intervals
 
-    def _ended(self, end: int, drain: bool) -> Events:
-        """Return what has been found, and what has ended at `end`, judged."""
-        x = self._lanes
-        parts = []
-        n = 0
-        whole = not x.n_pending.any()
-        while not whole:
-            whole = finish(
-                x.trace, x.held, x.state, x.pending, x.n_pending, self._segment, end, drain, self.method.back,
-                self.method.delay, self._complete, self.pre, *self._rebound, self.method.compared, *self.method.shadow,
-                self.nearest, self._done, self._waveforms,
-                self._near, self._n_done,
-            )  # fmt: skip
-            n = int(self._n_done[0])
-            self._n_done[0] = 0
-            if n and not whole:
-                parts.append((self._done[:n].copy(), self._waveforms[:n].copy(), self._near[:n].copy()))
-        ended = self._done[:n], self._waveforms[:n], self._near[:n]
-        if parts:
-            done, waveforms, near = (together(list(column)) for column in zip(*parts, ended, strict=True))
-        elif n or not self._vetoes.idle:
-            done, waveforms, near = ended
+    def _share(self, job: Callable[[int], None], n: int, samples: Samples) -> None:
+        """Do `n` parts of a job, each in a thread of its own where there are any and that is worth it."""
+        if self._crew is None or n == 1 or samples.size < WORTH_SHARING:
+            for part in range(n):
+                job(part)
         else:
+            self._crew.run(job, n)
+
+    def _ended(self, stop: int) -> Events:
+        """Return what has been found, and what has ended, judged as far as `stop`."""
+        parts = [found for search in self._searches for found in search.take()]
+        if not parts and self._vetoes.idle:
             return self._events(self._vetoes.nothing)
-        return self._events(self._vetoes.judge(done, waveforms, near, NEVER if drain else end - self.latency + 1))
+        none = self._vetoes.nothing
+        done, waveforms, near = none.done, none.waveforms, none.neighbours
+        if parts:
+            done, waveforms, near = (together(list(column)) for column in zip(*parts, strict=True))
+        return self._events(self._vetoes.judge(done, waveforms, near, stop))
 
     def _events(self, ended: Ended) -> Events:
-        events = self._register.enter(self._lanes.take_found(), ended, self._crossings_to, self._spikes_to)
+        found = together([search.take_found() for search in self._searches])
+        events = self._register.enter(found, ended, self._crossings_to, self._spikes_to)
         if len(events.spikes):
             self.counts += np.bincount(events.spikes["channel"], minlength=len(self.counts))
         return events
@@ -383,13 +407,16 @@ class Detector:
     def _cut(self) -> Events:
         """End all pending events at the current segment's end."""
         self._spikes_to = self._crossings_to = self.next_sample
-        return self._ended(self.next_sample, drain=True)
+        for search in self._searches:
+            search.end(self._segment, self.next_sample, drain=True)
+        return self._ended(NEVER)
 
     def _restart(self, row: NDArray[np.generic], first: int) -> None:
         """Begin a segment: the filter is settled to the first sample's height."""
         self._segment = first
         self._armed = first if first == self._first else first + self.settling
-        self._front.restart(row)
+        for front in self._fronts:
+            front.restart(row)
         self._blanking.restart()
         self._fresh = False
 
@@ -420,7 +447,8 @@ class Detector:
             events.append(self._told_of(self._look_after(own.measured, own.now)))
         while self.method.boundary <= sample:
             frozen = self.noise.following and self.noise.frozen(self.method.boundary)
-            self.method.cross(sample, self.noise.sigma, frozen)
+            for search in self._searches:
+                search.cross(sample, self.noise.sigma, frozen)
         if self._storm.boundary <= sample:
             events.append(self._told_of(*self._storm.pass_to(sample)))
             self._observed.let(self._live())
@@ -428,10 +456,10 @@ class Detector:
     def _look_after(self, sample: int, sigma: NDArray[np.float32]) -> list[Finding]:
         """Judge the channels' health by what was measured at `sample`; return what is new."""
         per_channel = self._lanes.channels
+        clipped = np.concatenate([front.clipped for front in self._fronts])
         findings = self.health.look(
-            sample, per_channel(sigma), self._floor_uv, per_channel(self._front.clipped),
-            per_channel(self.noise.since_freeze),
-        )  # fmt: skip
+            sample, per_channel(sigma), self._floor_uv, per_channel(clipped), per_channel(self.noise.since_freeze)
+        )
         if self._reference is not None:
             self._reference.use(self.health.usable, self.health.silent)
         return findings

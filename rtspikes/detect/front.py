@@ -33,8 +33,9 @@ PHYSICAL_UV = np.float32(1e9)
 _UNPHYSICAL_UV = np.nextafter(PHYSICAL_UV, np.float32(np.inf))
 
 AHEAD = 128
-"""Bytes that a row is asked for ahead of its use: two columns of int16. Without it 1.2 Gsamples/s at 1024 channels, with
-64 2.1, with 128 2.2, with 256 2.2."""
+"""Bytes that a row is asked for ahead of its use: two columns of int16.
+
+Without it 1.2 Gsamples/s at 1024 channels, with 64 2.1, with 128 2.2, with 256 2.2."""
 
 
 @njit(nogil=True)
@@ -154,8 +155,8 @@ def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
         (tiles, sections, 2, lanes). mask: (≥ len(raw), all channels), looked at if `masked`. held: history of what was
         held, of which rows before dirty_until (tiles,) may still say what is long past. `clipped` (tiles, lanes) counts
         samples at or beyond rails (2, tiles, lanes), in raw units, of those n with n % stride == 0. rows (tiles, …,
-        lanes) keeps what comes out of every rows_stride-th sample, from base · rows_stride on. hits, n_hits: where a lane is
-        below its threshold or held. padded, in_uv: (BLOCK, COLUMNS) scratch; ones, zeros: (tiles, lanes).
+        lanes) keeps what comes out of every rows_stride-th sample, from base · rows_stride on. hits, n_hits: where a
+        lane is below its threshold or held. padded, in_uv: (BLOCK, COLUMNS) scratch; ones, zeros: (tiles, lanes).
         Return whether a sample was held.
         """
         some_held = False
@@ -215,7 +216,8 @@ def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
             start = end
         return some_held
 
-    return kernel(signature, using={"through": through}, key=(kinds, dtype))(run)
+    compiled: Callable[..., Any] = kernel(signature, using={"through": through}, key=(kinds, dtype))(run)
+    return compiled
 
 
 class Front:
@@ -258,8 +260,8 @@ class Front:
             samples, lanes.first_channel, lanes.n_channels, first, self._gain, self._offset, self._sections,
             self._states, lanes.trace, lanes.held, lanes.state, self._no_mask if mask is None else mask,
             mask is not None, self._continuous, self._last_good, self._blanked, self.bad, self._dirty_until,
-            self._stride, self._rails, self.clipped, rows.rows, rows.base, rows.stride, lanes.below, lanes.hits, lanes.n_hits,
-            self._padded, self._in_uv, self._ones, self._zeros,
+            self._stride, self._rails, self.clipped, lanes.of(rows.rows), rows.base, rows.stride, lanes.below,
+            lanes.hits, lanes.n_hits, self._padded, self._in_uv, self._ones, self._zeros,
         )  # fmt: skip
         return bool(held)
 

@@ -8,6 +8,8 @@ ends of a call; no result depends on them.
 
 from __future__ import annotations
 
+from copy import copy
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,7 +91,7 @@ class Look(NamedTuple):
 
 
 class Lanes:
-    """The shared arrays of one detector."""
+    """The shared arrays of one detector, or some tiles of them."""
 
     def __init__(self, n_channels: int, slice_samples: int, back: int, latency: int, spacing: int) -> None:
         """back: samples of history before a crossing that any stage looks at. spacing: the shortest dead time."""
@@ -98,6 +100,8 @@ class Lanes:
         self.first_channel = 0
         self.n_channels = n_channels
         self.shape = tiles, lanes
+        self.tiles = slice(0, tiles)
+        self._all_shape, self._all_channels = self.shape, n_channels
         depth = (-(-(slice_samples + back + latency) // BLOCK) + 2) * BLOCK
         self.trace = np.zeros((tiles, depth, lanes), np.float32)
         self.held = np.zeros((tiles, depth, lanes), np.uint8)
@@ -113,19 +117,51 @@ class Lanes:
         self.hits = np.zeros(tiles * (lanes // COLUMNS) * (slice_samples // BLOCK + 2), HIT_DTYPE)
         self.n_hits = np.zeros(1, np.int64)
 
+    def parts(self, most: int) -> list[Lanes]:
+        """Return all lanes cut into at most so many parts of whole tiles, in the order of their channels.
+
+        A part has the same memory, but lists of its own of what was found.
+        """
+        tiles, _ = self.shape
+        if min(most, tiles) == 1:
+            return [self]
+        borders = [tiles * i // min(most, tiles) for i in range(min(most, tiles) + 1)]
+        return [self._part(a, b) for a, b in pairwise(borders)]
+
+    def _part(self, first: int, stop: int) -> Lanes:
+        tiles, lanes = self.shape
+        part = copy(self)
+        part.tiles = slice(first, stop)
+        part.shape = stop - first, lanes
+        part.first_channel = first * lanes
+        part.n_channels = min(stop * lanes, self.n_channels) - part.first_channel
+        for name in ("trace", "held", "state", "below", "above", "pending", "n_pending"):
+            setattr(part, name, getattr(self, name)[part.tiles])
+        for name in ("found", "hits"):
+            whole = getattr(self, name)
+            setattr(part, name, whole[len(whole) // tiles * first : len(whole) // tiles * stop])
+        part.n_found, part.n_hits = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        return part
+
+    def of(self, whole: NDArray[Any]) -> NDArray[Any]:
+        """Return what belongs to these lanes of an array whose first axis is all tiles, in the same memory."""
+        return whole[self.tiles]
+
     def tiled(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
-        """Return per-channel values (channels,) as (tiles, lanes)."""
-        out = np.full(self.shape, fill, values.dtype)
-        out.reshape(-1)[: self.n_channels] = values
-        return out
+        """Return values of all channels (channels,) as (tiles, lanes) of these lanes."""
+        out = np.full(self._all_shape, fill, values.dtype)
+        out.reshape(-1)[: self._all_channels] = values
+        return self.of(out)
 
     def channels(self, tiled: NDArray[Any]) -> NDArray[Any]:
         """Return values (tiles, lanes) as (channels,), in the same memory where that is possible."""
         return tiled.reshape(-1)[: self.n_channels]
 
     def take_found(self) -> NDArray[np.void]:
-        """Return the crossings found since this was last called."""
-        found = self.found[: self.n_found[0]].copy()
+        """Return the crossings found since this was last called; good until more are found."""
+        found = self.found[: self.n_found[0]]
+        if self.first_channel:
+            found["channel"] += self.first_channel
         self.n_found[0] = 0
         return found
 

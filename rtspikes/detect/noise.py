@@ -27,6 +27,7 @@ on white and on coloured noise (`tests/unit/detect/test_noise.py`; seeds of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -100,9 +101,17 @@ class NoiseTracker:
     """
 
     def __init__(
-        self, settings: NoiseSettings, rate_hz: float, floor_uv: NDArray[np.float32], first_sample: int
+        self,
+        settings: NoiseSettings,
+        rate_hz: float,
+        floor_uv: NDArray[np.float32],
+        first_sample: int,
+        parts: Sequence[int] | None = None,
     ) -> None:
-        """floor_uv: (tiles, lanes); a value below it is that of a dead channel and does not count."""
+        """floor_uv: (tiles, lanes); a value below it is that of a dead channel and does not count.
+
+        parts: how many tiles each part of the work has, that `work` is called for; default: one part.
+        """
         tiles, lanes = floor_uv.shape
         self._floor = floor_uv
         self.stride = prime_stride(rate_hz, ROW_RATE_HZ)
@@ -130,7 +139,8 @@ class NoiseTracker:
         self._at = first_sample // self.block
         self._oldest = self._at
         self._job: int | None = None
-        self._tiles_done = 0
+        self._parts = list(parts or [tiles])
+        self._tiles_done = [0] * len(self._parts)
         self.rows.begin(self._at * self._rows)
 
     @property
@@ -184,28 +194,30 @@ class NoiseTracker:
             first_in_force = (self._oldest + 2) * self.block
             self._frozen_from = max(self._frozen_from, sample + self._window, first_in_force + 1)
 
-    def work(self, sample: int) -> None:
-        """Do the part of the last block's work that is due at `sample`."""
+    def work(self, sample: int, part: int) -> None:
+        """Do what of a part of the last block's work is due at `sample`; parts may be worked on at the same time."""
         if self._job is None:
             return
-        tiles = len(self.sigma)
-        part = (sample - self._at * self.block) / self.block
-        due = min(tiles, int(np.ceil(part * tiles)))
+        tiles = self._parts[part]
+        progress = (sample - self._at * self.block) / self.block
+        due = min(tiles, int(np.ceil(progress * tiles)))
         slot = self._n_blocks % self._keep * self._pieces
         count = min(self._n_blocks + 1, self._keep) * self._pieces
         buffer = self._buffers[self._job % 2]
-        for tile in range(self._tiles_done, due):
+        before = sum(self._parts[:part])
+        for tile in range(before + self._tiles_done[part], before + due):
             values = self._values[tile]
             piece_sigmas(buffer.rows[tile], buffer.valid, self._per_piece, values[slot : slot + self._pieces])
             quiet_levels(values, count, self._floor[tile], QUIET_QUANTILE, self._scatter, self._next[tile])
-        self._tiles_done = max(self._tiles_done, due)
+        self._tiles_done[part] = max(self._tiles_done[part], due)
 
     def cross(self, sample: int) -> int | None:
         """Pass every block boundary up to and including `sample`; return the one where σ changed last, if it did."""
         changed = None
         while self.boundary <= sample:
             boundary = self.boundary
-            self.work(boundary)
+            for part in range(len(self._parts)):
+                self.work(boundary, part)
             if self._job is not None:
                 self._n_blocks += 1
                 self.now[:] = self._next
@@ -215,7 +227,7 @@ class NoiseTracker:
                     changed = boundary
             enough = self._at >= self._oldest and 2 * int(self.rows.valid.sum()) >= self._rows
             self._job = self._at if enough else None
-            self._tiles_done = 0
+            self._tiles_done = [0] * len(self._parts)
             self._at += 1
             if self._job is None and self.boundary <= sample:  # a gap: nothing came of the blocks in it
                 self._at += (sample - self.boundary) // self.block + 1

@@ -61,18 +61,20 @@ def _blanked(held, lane, first, end):  # type: ignore[no-untyped-def]
 @kernel(
     boolean(
         f3, uint8[:, :, ::1], lane_type[:, ::1], pending_type[:, ::1], i1, int64, int64, boolean, int64, int64, int64,
-        int64, f1, int64, i1, f3, int64, int64, int64, int64, int32[:, ::1], done_type[::1], f2, f2, i1,
+        int64, f1, int64, i1, f3, int64, int64, int64, int64, int64, f3, int32[:, ::1], done_type[::1], f2, f2, i1,
     )
 )  # fmt: skip
 def finish(  # type: ignore[no-untyped-def]
     trace, held, state, pending, n_pending, segment, end, drain, back, delay, latency,
-    pre, weights, before, spans, score, late, earlier, own, near, nearest, done, waveforms, neighbours, n_done,
+    pre, weights, before, spans, score, late, earlier, own, near, first_channel, whole, nearest, done, waveforms,
+    neighbours, n_done,
 ):  # fmt: skip
     """End the events whose crossing lies `latency` samples before `end`, or all (`drain`: the segment ends there).
 
     The extremum is searched from `back` samples before the crossing on, as far as the lane says; a drained event of
-    which this was not complete is cut. Waveforms outside [segment, end) are NaN. nearest: (channels, K) whose signal
-    goes into neighbours; −1: none. weights, before, spans: a Rebound; late, earlier, own, near: a Shadow of `score`.
+    which this was not complete is cut. Waveforms outside [segment, end) are NaN. first_channel: that of the first lane.
+    nearest: (channels, K) whose signal in `whole`, the history of all channels, goes into neighbours; −1: none.
+    weights, before, spans: a Rebound; late, earlier, own, near: a Shadow of `score`.
     Return False when `done` is full: call again once it was emptied.
     """
     n_tiles, depth, lanes = trace.shape
@@ -105,16 +107,14 @@ def finish(  # type: ignore[no-untyped-def]
             first, last = max(peak - lead, segment), min(peak + tail, end)
             _copy(trace[tile], lane, first, last, signal)
             event = done[j]
-            event.crossing, event.sample, event.channel = crossing, peak, tile * lanes + lane
+            event.crossing, event.sample, event.channel = crossing, peak, first_channel + tile * lanes + lane
             event.amplitude, event.threshold = signal[peak - first], queue[p].threshold
             event.reason = 0
             if reach >= end:
                 event.reason = CUT
             elif state[tile, lane].last_held >= crossing and _blanked(held[tile], lane, crossing, reach + 1):
                 event.reason = BLANKED
-            elif len(weights) and explained(
-                signal, first, last, peak, abs(event.threshold), weights, before, spans
-            ):
+            elif len(weights) and explained(signal, first, last, peak, abs(event.threshold), weights, before, spans):
                 event.reason = REBOUND
             elif earlier and shadowed(
                 score[tile], lane, crossing, state[tile, lane].dead, -1 if event.threshold < 0 else 1,
@@ -129,7 +129,7 @@ def finish(  # type: ignore[no-untyped-def]
                 other = nearest[event.channel, k]
                 value = float32(np.nan)
                 if other >= 0:
-                    value = trace[other // lanes, peak % depth, other % lanes]
+                    value = whole[other // lanes, peak % depth, other % lanes]
                 neighbours[j, k] = value
         n_pending[tile] = kept
         if full:

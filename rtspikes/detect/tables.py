@@ -73,7 +73,7 @@ def _append(done, waveforms, neighbours, order, n, events, kept_waveforms, kept_
         kept_neighbours[n + i] = neighbours[order[i]]
 
 
-@kernel(types.UniTuple(int64, 2)(done_type[::1], int64, int64, int64))
+@kernel(types.Tuple((int64, int64))(done_type[::1], int64, int64, int64))  # type: ignore[no-untyped-call]
 def places(events, n, stop, keep):  # type: ignore[no-untyped-def]
     """Return how many of the first `n` events have a crossing < stop, and how many < keep."""
     before_stop = before_keep = 0

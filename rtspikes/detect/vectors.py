@@ -15,12 +15,14 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, int64, types, uint32
-from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, float32, int64, types, uint32
+from numba.core import cgutils as untyped_cgutils
 
 WIDTH = 16
 """Lanes in a vector."""
+
+intrinsic: Any = extending.intrinsic
+cgutils: Any = untyped_cgutils
 
 _I8, _I16, _I32 = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 _FLOATS, _INTS = ir.VectorType(ir.FloatType(), WIDTH), ir.VectorType(_I32, WIDTH)
@@ -36,10 +38,10 @@ class VectorType(types.Type):
 vector = VectorType()
 
 
-@register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+@extending.register_model(VectorType)
+class _VectorModel(extending.models.PrimitiveModel):
     def __init__(self, manager: Any, front: VectorType) -> None:
-        super().__init__(manager, front, _FLOATS)
+        super().__init__(manager, front, _FLOATS)  # type: ignore[no-untyped-call]
 
 
 def _arithmetic(name: str, of: Any) -> None:
@@ -49,7 +51,7 @@ def _arithmetic(name: str, of: Any) -> None:
     def compute(typing, a, b):  # type: ignore[no-untyped-def]
         return vector(vector, vector), lambda context, builder, signature, args: getattr(builder, name)(*args)
 
-    @overload(of)
+    @extending.overload(of)
     def _(a, b):  # type: ignore[no-untyped-def]
         if isinstance(a, VectorType) and isinstance(b, VectorType):
             return lambda a, b: compute(a, b)
@@ -108,9 +110,9 @@ def store(typing, array, index, value):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def prefetch(typing, array, index, ahead, writes):  # type: ignore[no-untyped-def]
-    """Ask for the cache line `ahead` bytes behind a place, which may lie outside the array: soon it is read, or written.
+    """Ask for the cache line `ahead` bytes behind a place, to be read or, `writes` = 1, written soon.
 
-    writes: 0 or 1, a literal.
+    The place may lie outside the array; `writes` is a literal.
     """
     if not isinstance(writes, types.IntegerLiteral):
         return None

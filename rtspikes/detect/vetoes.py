@@ -117,7 +117,7 @@ class Vetoes:
         self.nearest = self._nearest(info, neighbours.amplitudes)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
-        self._events = np.zeros(FEWEST, DONE_DTYPE)  # the first `_n` wait; the first `_judged` of them to be compared with
+        self._events = np.zeros(FEWEST, DONE_DTYPE)  # the first `_n` are kept, the first `_judged` are out
         self._waveforms = np.zeros((FEWEST, snippet), np.float32)
         self._neighbours = np.zeros((FEWEST, neighbours.amplitudes), np.float32)
         self._n = self._judged = 0

@@ -44,6 +44,10 @@ class Method(Protocol):
         """Whether σ is the noise level of what is compared, else of the filtered signal."""
 
     @property
+    def lanes_are_apart(self) -> bool:
+        """Whether what it does in one lane does not depend on others."""
+
+    @property
     def shadow(self) -> Shadow:
         """What large values of what is compared cast on later events."""
 

@@ -68,6 +68,8 @@ def _score(trace, weights, score, segment, first, stop):  # type: ignore[no-unty
 class MatchedMethod(ThresholdMethod):
     """The score of a matched filter is compared with the threshold."""
 
+    lanes_are_apart = False
+
     def __init__(
         self, rate_hz: float, settings: MatchedSettings, table: ThresholdTable, search: int, reject: bool
     ) -> None:

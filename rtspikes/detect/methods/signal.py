@@ -14,6 +14,7 @@ class SignalMethod:
 
     shadow = no_shadow()
     finds_extremum = own_level = False
+    lanes_are_apart = True
     delay = history = kept = back = 0
 
     def bind(self, lanes: Lanes) -> None:

@@ -73,7 +73,7 @@ def feed(noise: NoiseTracker, filtered: NDArray[np.floating], first: int = 0) ->
         for n in range(-(-at // rows.stride) * rows.stride, end, rows.stride):
             rows.rows[0, n // rows.stride - rows.base] = filtered[n - first]
         rows.mark(at, end)
-        noise.work(end)
+        noise.work(end, 0)
         before = noise.measured
         noise.cross(end)
         if noise.measured != before:
