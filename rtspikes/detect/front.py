@@ -111,6 +111,81 @@ def _count_clipped(raw, row, n, column, width, phase, stride, rails, tile, lane,
                 clipped[tile, lane + c] += value <= rails[0, tile, lane + c] or value >= rails[1, tile, lane + c]
 
 
+through: Any = None
+"""In a kernel made of `_run`: the function that leads a column through this filter."""
+
+
+def _run(  # type: ignore[no-untyped-def]
+    raw, first_channel, n_channels, first, gain, offset, sections, states, trace, held, state,
+    mask, masked, continuous, last_good, blanked, bad, dirty_until,
+    stride, rails, clipped, rows, base, rows_stride, below, hits, n_hits, padded, in_uv, ones, zeros,
+):  # fmt: skip
+    """Run samples [first, first + len(raw)) of channels [first_channel, first_channel + n_channels) through.
+
+    raw: (time, all channels). gain, offset, last_good, below: (tiles, lanes) µV. sections: (sections, 5); states:
+    (tiles, sections, 2, lanes). mask: (≥ len(raw), all channels), looked at if `masked`. held: history of what was
+    held, of which rows before dirty_until (tiles,) may still say what is long past. `clipped` (tiles, lanes) counts
+    samples at or beyond rails (2, tiles, lanes), in raw units, of those n with n % stride == 0. rows (tiles, …,
+    lanes) keeps what comes out of every rows_stride-th sample, from base · rows_stride on. hits, n_hits: where a
+    lane is below its threshold or held. padded, in_uv: (BLOCK, COLUMNS) scratch; ones, zeros: (tiles, lanes).
+    Return whether a sample was held.
+    """
+    some_held = False
+    stop = first + len(raw)
+    n_tiles, depth, lanes = trace.shape
+    start = first
+    while start < stop:
+        end = min(stop, (start // BLOCK + 1) * BLOCK)
+        n, at, row = end - start, start % depth, start - first
+        phase, rows_phase = -start % stride, -start % rows_stride
+        for tile in range(n_tiles):
+            if start < dirty_until[tile]:
+                held[tile, at : at + n] = 0
+            for lane in range(0, lanes, COLUMNS):
+                column = first_channel + tile * lanes + lane
+                width = min(COLUMNS, n_channels - tile * lanes - lane)
+                source, line, place = raw, row, column
+                if width <= 0:
+                    break
+                if width < COLUMNS:
+                    padded[:n, :width] = raw[row : row + n, column : column + width]
+                    source, line, place = padded, 0, 0
+                holds = masked or _any(blanked, tile, lane)
+                if raw.itemsize == 4:
+                    holds |= not _all_physical(source, line, n, place, gain, offset, tile, lane)
+                for i in range(rows_phase, n, rows_stride):
+                    kept_row = (start + i) // rows_stride - base
+                    prefetch(rows, (tile, kept_row, lane), 0, 1)
+                    prefetch(rows, (tile, kept_row, lane + WIDTH), 0, 1)
+                if holds:
+                    _hold(
+                        raw, row, n, start, column, width, tile, lane, gain, offset, in_uv, mask, masked,
+                        continuous, last_good, blanked, bad, held, state,
+                    )  # fmt: skip
+                    dirty_until[tile] = end + depth
+                    some_held = True
+                    through(in_uv, 0, n, 0, ones, zeros, sections, states, trace, tile, at, lane, below)
+                    bits = uint32(0xFFFFFFFF)
+                    last_good[tile, lane : lane + COLUMNS] = in_uv[n - 1]
+                else:
+                    bits = through(source, line, n, place, gain, offset, sections, states, trace, tile, at, lane, below)
+                    for half in (lane, lane + WIDTH):
+                        last = load(source, (line + n - 1, place + half - lane))
+                        store(last_good, (tile, half), last * load(gain, (tile, half)) + load(offset, (tile, half)))
+                if phase < n:
+                    _count_clipped(source, line, n, place, width, phase, stride, rails, tile, lane, clipped)
+                if bits:
+                    report = hits[n_hits[0]]
+                    report.start, report.end, report.tile, report.lane, report.bits = start, end, tile, lane, bits
+                    n_hits[0] += 1
+                for i in range(rows_phase, n, rows_stride):
+                    kept_row = (start + i) // rows_stride - base
+                    for half in (lane, lane + WIDTH):
+                        store(rows, (tile, kept_row, half), load(trace, (tile, at + i, half)))
+        start = end
+    return some_held
+
+
 @cache
 def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
     """Return the kernel for a filter whose sections are of these kinds, and for samples of this type; compile it."""
@@ -144,79 +219,7 @@ def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
         int64, f3, int64[:, ::1], f3, int64, int64, f2, hit[::1], i1, samples, f2, f2, f2,
     )  # fmt: skip
 
-    def run(  # type: ignore[no-untyped-def]
-        raw, first_channel, n_channels, first, gain, offset, sections, states, trace, held, state,
-        mask, masked, continuous, last_good, blanked, bad, dirty_until,
-        stride, rails, clipped, rows, base, rows_stride, below, hits, n_hits, padded, in_uv, ones, zeros,
-    ):  # fmt: skip
-        """Run samples [first, first + len(raw)) of channels [first_channel, first_channel + n_channels) through.
-
-        raw: (time, all channels). gain, offset, last_good, below: (tiles, lanes) µV. sections: (sections, 5); states:
-        (tiles, sections, 2, lanes). mask: (≥ len(raw), all channels), looked at if `masked`. held: history of what was
-        held, of which rows before dirty_until (tiles,) may still say what is long past. `clipped` (tiles, lanes) counts
-        samples at or beyond rails (2, tiles, lanes), in raw units, of those n with n % stride == 0. rows (tiles, …,
-        lanes) keeps what comes out of every rows_stride-th sample, from base · rows_stride on. hits, n_hits: where a
-        lane is below its threshold or held. padded, in_uv: (BLOCK, COLUMNS) scratch; ones, zeros: (tiles, lanes).
-        Return whether a sample was held.
-        """
-        some_held = False
-        stop = first + len(raw)
-        n_tiles, depth, lanes = trace.shape
-        start = first
-        while start < stop:
-            end = min(stop, (start // BLOCK + 1) * BLOCK)
-            n, at, row = end - start, start % depth, start - first
-            phase, rows_phase = -start % stride, -start % rows_stride
-            for tile in range(n_tiles):
-                if start < dirty_until[tile]:
-                    held[tile, at : at + n] = 0
-                for lane in range(0, lanes, COLUMNS):
-                    column = first_channel + tile * lanes + lane
-                    width = min(COLUMNS, n_channels - tile * lanes - lane)
-                    source, line, place = raw, row, column
-                    if width <= 0:
-                        break
-                    if width < COLUMNS:
-                        padded[:n, :width] = raw[row : row + n, column : column + width]
-                        source, line, place = padded, 0, 0
-                    holds = masked or _any(blanked, tile, lane)
-                    if raw.itemsize == 4:
-                        holds |= not _all_physical(source, line, n, place, gain, offset, tile, lane)
-                    for i in range(rows_phase, n, rows_stride):
-                        kept_row = (start + i) // rows_stride - base
-                        prefetch(rows, (tile, kept_row, lane), 0, 1)
-                        prefetch(rows, (tile, kept_row, lane + WIDTH), 0, 1)
-                    if holds:
-                        _hold(
-                            raw, row, n, start, column, width, tile, lane, gain, offset, in_uv, mask, masked,
-                            continuous, last_good, blanked, bad, held, state,
-                        )  # fmt: skip
-                        dirty_until[tile] = end + depth
-                        some_held = True
-                        through(in_uv, 0, n, 0, ones, zeros, sections, states, trace, tile, at, lane, below)
-                        bits = uint32(0xFFFFFFFF)
-                        last_good[tile, lane : lane + COLUMNS] = in_uv[n - 1]
-                    else:
-                        bits = through(
-                            source, line, n, place, gain, offset, sections, states, trace, tile, at, lane, below
-                        )
-                        for half in (lane, lane + WIDTH):
-                            last = load(source, (line + n - 1, place + half - lane))
-                            store(last_good, (tile, half), last * load(gain, (tile, half)) + load(offset, (tile, half)))
-                    if phase < n:
-                        _count_clipped(source, line, n, place, width, phase, stride, rails, tile, lane, clipped)
-                    if bits:
-                        report = hits[n_hits[0]]
-                        report.start, report.end, report.tile, report.lane, report.bits = start, end, tile, lane, bits
-                        n_hits[0] += 1
-                    for i in range(rows_phase, n, rows_stride):
-                        kept_row = (start + i) // rows_stride - base
-                        for half in (lane, lane + WIDTH):
-                            store(rows, (tile, kept_row, half), load(trace, (tile, at + i, half)))
-            start = end
-        return some_held
-
-    compiled: Callable[..., Any] = kernel(signature, using={"through": through}, key=(kinds, dtype))(run)
+    compiled: Callable[..., Any] = kernel(signature, using={"through": through}, key=(kinds, dtype))(_run)
     return compiled
 
 

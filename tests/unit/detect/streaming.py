@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector, Events
 from rtspikes.detect.settings import ChannelRule, DetectSettings
+from rtspikes.protocols import Crew
 from rtspikes.types import StreamInfo
 
 Segments = list[tuple[int, NDArray[Any]]]
@@ -45,13 +46,14 @@ def stream(
     sigma_uv: NDArray[np.float32] | None = None,
     changes: Sequence[tuple[int, Change]] = (),
     late: bool = False,
+    crew: Crew | None = None,
 ) -> Results:
     """Return what each call gave, in order; the last entry is `finish`.
 
     Changes are scheduled before the start, or `late`: just before the call that brings their sample.
     """
     begin = segments[0][0]
-    detector = Detector(info, settings, rules, begin, sigma_uv)
+    detector = Detector(info, settings, rules, begin, sigma_uv, crew)
     waiting = deque(sorted(changes, key=lambda change: change[0]))
 
     def schedule(end: float) -> None:
