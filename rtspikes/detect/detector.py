@@ -102,7 +102,8 @@ class Detector:
         before = max(self.method.back + max(self.pre, self._rebound.history), self.method.shadow.history)
         back = max(self.method.kept, before)
         spacing = int(self.table.dead_samples.min())
-        self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing)
+        widest = self.method.widest_tile
+        self._lanes = Lanes(info.n_channels, self._slice, back, self._complete, spacing, widest)
         lanes = self._lanes
         lanes.state["dead"] = lanes.tiled(self.table.dead_samples, 1)
         lanes.state["after_bad"] = lanes.state["dead"] + self.method.history

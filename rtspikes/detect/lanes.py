@@ -1,4 +1,4 @@
-"""The memory that the stages of detection share: a tile of channels is up to 256 neighbours, each in a lane.
+"""The memory that the stages of detection share: a tile of channels is 32 to 256 neighbours, each in a lane.
 
 Everything per channel is (tiles, lanes); the filtered signal's history is (tiles, depth, lanes), sample n in row
 n % depth. Stages walk through a tile in blocks of 32 samples, so that the inner loops, over lanes, are vectors and
@@ -24,8 +24,10 @@ BLOCK = 32
 COLUMNS = 32
 """Lanes that are worked on at a time: two vectors, so that one is computed while the other waits for its results."""
 
-MAX_LANES = 256
-"""Channels per tile at most; a multiple of COLUMNS."""
+WIDE_TILE = 256
+"""Channels per tile at most, for methods whose loops run across lanes; a multiple of COLUMNS.
+
+Those that look closely at single lanes have tiles of one column: 32 samples of it are one page of memory."""
 
 LANE_DTYPE = np.dtype(
     [
@@ -93,9 +95,14 @@ class Look(NamedTuple):
 class Lanes:
     """The shared arrays of one detector, or some tiles of them."""
 
-    def __init__(self, n_channels: int, slice_samples: int, back: int, latency: int, spacing: int) -> None:
-        """back: samples of history before a crossing that any stage looks at. spacing: the shortest dead time."""
-        tiles = -(-n_channels // MAX_LANES)
+    def __init__(
+        self, n_channels: int, slice_samples: int, back: int, latency: int, spacing: int, widest: int = WIDE_TILE
+    ) -> None:
+        """back: samples of history before a crossing that any stage looks at. spacing: the shortest dead time.
+
+        widest: lanes of a tile, at most; a multiple of COLUMNS.
+        """
+        tiles = -(-n_channels // widest)
         lanes = -(-n_channels // (tiles * COLUMNS)) * COLUMNS
         self.first_channel = 0
         self.n_channels = n_channels

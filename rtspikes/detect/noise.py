@@ -33,7 +33,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.detect.noise_kernels import mad_sigma, piece_sigmas, quiet_levels
+from rtspikes.detect.noise_kernels import follow, mad_sigma
 from rtspikes.detect.settings import NoiseSettings
 
 ROW_RATE_HZ = 2000.0
@@ -205,11 +205,12 @@ class NoiseTracker:
         count = min(self._n_blocks + 1, self._keep) * self._pieces
         buffer = self._buffers[self._job % 2]
         before = sum(self._parts[:part])
-        for tile in range(before + self._tiles_done[part], before + due):
-            values = self._values[tile]
-            piece_sigmas(buffer.rows[tile], buffer.valid, self._per_piece, values[slot : slot + self._pieces])
-            quiet_levels(values, count, self._floor[tile], QUIET_QUANTILE, self._scatter, self._next[tile])
-        self._tiles_done[part] = max(self._tiles_done[part], due)
+        if (done := self._tiles_done[part]) < due:
+            follow(
+                buffer.rows, buffer.valid, self._per_piece, self._values, slot, count, self._floor, QUIET_QUANTILE,
+                self._scatter, self._next, before + done, before + due,
+            )  # fmt: skip
+            self._tiles_done[part] = due
 
     def cross(self, sample: int) -> int | None:
         """Pass every block boundary up to and including `sample`; return the one where σ changed last, if it did."""

@@ -219,3 +219,21 @@ def quiet_levels(values, n, floor, quantile, scatter, result):  # type: ignore[n
                 level[c] = float32(low[c] / (1 + scatter * _normal_quantile(min(0.5, place[c] / quiet))))
         for c in range(width):
             result[lane + c] = level[c] if counts[c] and FEWEST * counts[c] >= n else float32(0)
+
+
+@kernel(
+    void(
+        float32[:, :, ::1], uint8[::1], int64, float32[:, :, ::1], int64, int64, float32[:, ::1], float64, float64,
+        float32[:, ::1], int64, int64,
+    )
+)  # fmt: skip
+def follow(  # type: ignore[no-untyped-def]
+    rows, valid, per_piece, values, slot, n, floor, quantile, scatter, result, first, stop
+):  # fmt: skip
+    """Put a block's pieces of the tiles [first, stop) into `values` from row `slot` on, and the level of n rows into
+    `result` (tiles, lanes). See `piece_sigmas`, `quiet_levels`.
+    """  # noqa: D205
+    pieces = len(valid) // per_piece
+    for tile in range(first, stop):
+        piece_sigmas(rows[tile], valid, per_piece, values[tile, slot : slot + pieces])
+        quiet_levels(values[tile], n, floor[tile], quantile, scatter, result[tile])

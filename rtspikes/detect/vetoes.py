@@ -50,39 +50,41 @@ def _coincident(events, first, within, well, needed, found):  # type: ignore[no-
         found[i] = needed[mine] > 0 and counts[mine] >= needed[mine]
 
 
-@kernel(
-    void(done_type[::1], int64, int64, int64, float64[::1], float64[::1], int32[::1], float64, boolean[::1])
-)  # fmt: skip
-def _outshone(events, first, within, reach, x, y, well, radius, found):  # type: ignore[no-untyped-def]
+@kernel(void(done_type[::1], int64, int64, int64, int64[::1], int32[::1], int64[::1], boolean[::1]))
+def _outshone(events, first, within, reach, starts, near, newest, found):  # type: ignore[no-untyped-def]
     """Put into `found` which events from `first` on have a neighbour with a larger |amplitude| / threshold.
 
     within: samples between extrema. reach: samples between crossings beyond which extrema are farther apart than that.
-    x, y: (channels,) µm; well: (channels,); radius: µm. Equals: the earlier one, then the lower channel,
-    stands. Events that have a reason already neither lose nor win.
+    near[starts[c] : starts[c + 1]]: the neighbours of channel c. newest: (channels,) scratch, all −1. Equals: the
+    earlier one, then the lower channel, stands. Events that have a reason already neither lose nor win.
     """
+    previous = np.empty(len(events), np.int64)  # event of the same channel
+    high = 0
     for i in range(first, len(events)):
         a = events[i]
+        while high < len(events) and events[high].crossing <= a.crossing + reach:
+            previous[high] = newest[events[high].channel]
+            newest[events[high].channel] = high
+            high += 1
         found[i] = False
         if a.reason:
             continue
         mine = abs(float64(a.amplitude)) / abs(float64(a.threshold))
-        j = i
-        while j > 0 and events[j - 1].crossing >= a.crossing - reach:
-            j -= 1
-        while j < len(events) and events[j].crossing <= a.crossing + reach:
-            b = events[j]
-            j += 1
-            if b.reason or b.channel == a.channel or abs(b.sample - a.sample) > within:
-                continue
-            dx, dy = x[b.channel] - x[a.channel], y[b.channel] - y[a.channel]
-            if well[b.channel] != well[a.channel] or not dx * dx + dy * dy <= radius * radius:
-                continue
-            other = abs(float64(b.amplitude)) / abs(float64(b.threshold))
-            if other > mine or (
-                other == mine and (b.sample < a.sample or (b.sample == a.sample and b.channel < a.channel))
-            ):
-                found[i] = True
+        for k in range(starts[a.channel], starts[a.channel + 1]):
+            j = newest[near[k]]
+            while j >= 0 and events[j].crossing >= a.crossing - reach and not found[i]:
+                b = events[j]
+                j = previous[j]
+                if b.reason or abs(b.sample - a.sample) > within:
+                    continue
+                other = abs(float64(b.amplitude)) / abs(float64(b.threshold))
+                found[i] = other > mine or (
+                    other == mine and (b.sample < a.sample or (b.sample == a.sample and b.channel < a.channel))
+                )
+            if found[i]:
                 break
+    for i in range(high):
+        newest[events[i].channel] = -1
 
 
 class Vetoes:
@@ -105,16 +107,17 @@ class Vetoes:
         self._coincidence = artifacts.coincidence != "off" and bool(self._needed.any())
         self._rejects = artifacts.coincidence == "reject"
         self._exclusive = neighbours.exclusive
-        self._x, self._y = (
-            np.array([np.nan if v is None else v for v in values], float)
-            for values in zip(*((c.x_um, c.y_um) for c in info.channels), strict=True)
-        )
-        self._radius = neighbours.radius_um
+        xy = np.array([[np.nan if v is None else v for v in (c.x_um, c.y_um)] for c in info.channels], float)
         self._apart = max(1, round(neighbours.window_ms * 1e-3 * rate))
         self._reach = self._apart + search
-        if self._exclusive and np.isnan(self._x).all():
-            raise ConfigError("detect.neighbours.exclusive needs electrode positions, and the stream has none")
-        self.nearest = self._nearest(info, neighbours.amplitudes)
+        for asked, key in ((self._exclusive, "exclusive"), (neighbours.amplitudes, "amplitudes")):
+            if asked and np.isnan(xy).any(axis=1).all():
+                raise ConfigError(f"detect.neighbours.{key} needs electrode positions, and the stream has none")
+        around = self._around(xy, neighbours.radius_um) if self._exclusive or neighbours.amplitudes else []
+        self._starts = np.cumsum([0, *map(len, around)]).astype(np.int64)
+        self._near = np.array([c for group in around for c in group], np.int32)
+        self._newest = np.full(info.n_channels, -1, np.int64)
+        self.nearest = self._nearest(info, xy, around, neighbours.amplitudes)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
         self._events = np.zeros(FEWEST, DONE_DTYPE)  # the first `_n` are kept, the first `_judged` are out
@@ -134,18 +137,34 @@ class Vetoes:
         """Samples that an ended event waits for."""
         return self._hold
 
-    def _nearest(self, info: StreamInfo, k: int) -> NDArray[np.int32]:
+    def _around(self, xy: NDArray[np.float64], radius: float) -> list[NDArray[np.int64]]:
+        """Return which other channels of its well lie within `radius` (µm) of each channel, by position.
+
+        xy: (channels, 2) µm; NaN: nobody knows where.
+        """
+        from scipy.spatial import cKDTree
+
+        around = [np.zeros(0, np.int64)] * len(xy)
+        for well in np.unique(self._well):
+            members = np.flatnonzero((self._well == well) & np.isfinite(xy).all(axis=1))
+            if not len(members):
+                continue
+            places = xy[members]
+            for c, near in zip(members, cKDTree(places).query_ball_point(places, radius * (1 + 1e-9)), strict=True):
+                others = members[np.sort(near)]
+                square = ((xy[others] - xy[c]) ** 2).sum(axis=1)
+                around[c] = others[(square <= radius * radius) & (others != c)]
+        return around
+
+    def _nearest(
+        self, info: StreamInfo, xy: NDArray[np.float64], around: list[NDArray[np.int64]], k: int
+    ) -> NDArray[np.int32]:
         out = np.full((info.n_channels, k), -1, np.int32)
-        if k == 0:
-            return out
-        if np.isnan(self._x).all():
-            raise ConfigError("detect.neighbours.amplitudes needs electrode positions, and the stream has none")
         electrode = np.array([c.kind == "electrode" for c in info.channels])
-        for c in np.flatnonzero(electrode):
-            far = np.hypot(self._x - self._x[c], self._y - self._y[c])
-            near = np.flatnonzero((far <= self._radius) & electrode & (self._well == self._well[c]))
-            near = near[near != c]
-            near = near[np.argsort(far[near], kind="stable")][:k]
+        for c in np.flatnonzero(electrode) if k else ():
+            near = around[c][electrode[around[c]]]
+            far = np.hypot(*(xy[near] - xy[c]).T)
+            near = near[np.argsort(far, kind="stable")][:k]
             out[c, : len(near)] = near
         return out
 
@@ -199,9 +218,6 @@ class Vetoes:
             if self._coincidence and self._rejects:
                 compared = compared.copy()
                 compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
-            _outshone(
-                compared, first, self._apart, self._reach, self._x, self._y, self._well,
-                self._radius, verdict,
-            )  # fmt: skip
+            _outshone(compared, first, self._apart, self._reach, self._starts, self._near, self._newest, verdict)
             out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
         return Ended(out, self._waveforms[first:last].copy(), flags, self._neighbours[first:last].copy())

@@ -48,6 +48,10 @@ class Method(Protocol):
         """Whether what it does in one lane does not depend on others."""
 
     @property
+    def widest_tile(self) -> int:
+        """Lanes of a tile that it works best on."""
+
+    @property
     def shadow(self) -> Shadow:
         """What large values of what is compared cast on later events."""
 

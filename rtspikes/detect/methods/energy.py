@@ -11,7 +11,7 @@ from numba import float32, int64, void
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import Lanes, f1, f3
+from rtspikes.detect.lanes import WIDE_TILE, Lanes, f1, f3
 from rtspikes.detect.methods.threshold import ThresholdMethod
 from rtspikes.detect.settings import EnergySettings, Sign
 
@@ -51,6 +51,7 @@ class EnergyMethod(ThresholdMethod):
     """The smoothed energy operator is compared with the threshold."""
 
     own_level = True
+    widest_tile = WIDE_TILE
 
     def __init__(self, rate_hz: float, settings: EnergySettings, signs: list[Sign], search: int) -> None:
         """signs: of each channel's spikes. search: samples from a crossing to its extremum, at most."""

@@ -16,7 +16,7 @@ from numba import float32, int64, void
 from numpy.typing import NDArray
 
 from rtspikes.detect.compiled import kernel
-from rtspikes.detect.lanes import BLOCK, Lanes, Look, f3
+from rtspikes.detect.lanes import BLOCK, WIDE_TILE, Lanes, Look, f3
 from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.methods.correlate import WIDTH, correlate
 from rtspikes.detect.methods.gather import Spans
@@ -69,6 +69,7 @@ class MatchedMethod(ThresholdMethod):
     """The score of a matched filter is compared with the threshold."""
 
     lanes_are_apart = False
+    widest_tile = WIDE_TILE
 
     def __init__(
         self, rate_hz: float, settings: MatchedSettings, table: ThresholdTable, search: int, reject: bool

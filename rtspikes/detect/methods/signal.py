@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.detect.lanes import NEVER, Lanes
+from rtspikes.detect.lanes import NEVER, WIDE_TILE, Lanes
 from rtspikes.detect.shadow import no_shadow
 
 
@@ -15,6 +15,7 @@ class SignalMethod:
     shadow = no_shadow()
     finds_extremum = own_level = False
     lanes_are_apart = True
+    widest_tile = WIDE_TILE
     delay = history = kept = back = 0
 
     def bind(self, lanes: Lanes) -> None:

@@ -130,6 +130,8 @@ def cross(  # type: ignore[no-untyped-def]
 class ThresholdMethod(SignalMethod):
     """What is compared, here the filtered signal as it is, makes an event where it crosses a threshold."""
 
+    widest_tile = COLUMNS
+
     def bind(self, lanes: Lanes) -> None:
         """Work on these lanes."""
         super().bind(lanes)

@@ -9,6 +9,10 @@ import pytest
 
 from rtspikes.crew import ThreadCrew
 from rtspikes.detect import detector, lanes
+from rtspikes.detect.methods.energy import EnergyMethod
+from rtspikes.detect.methods.matched import MatchedMethod
+from rtspikes.detect.methods.signal import SignalMethod
+from rtspikes.detect.methods.threshold import ThresholdMethod
 from rtspikes.detect.settings import DetectSettings
 from rtspikes.types import StreamInfo
 from tests.unit.detect.options import CASES, CHANNELS, INFO, of, recording
@@ -55,7 +59,8 @@ def test_tiles_and_threads_change_nothing(name: str, monkeypatch: pytest.MonkeyP
     whole = found(settings)
     assert isinstance(whole, dict)
     assert len(whole["spikes"])
-    monkeypatch.setattr(lanes, "MAX_LANES", lanes.COLUMNS)
+    for method in (SignalMethod, ThresholdMethod, EnergyMethod, MatchedMethod):
+        monkeypatch.setattr(method, "widest_tile", lanes.COLUMNS if method.widest_tile > lanes.COLUMNS else 64)
     monkeypatch.setattr(detector, "WORTH_SHARING", 0)
     assert found(settings) == whole
     with ThreadCrew(3) as crew:
