@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+STOPPED = """
+import sys, zmq
+s = zmq.Context().socket(zmq.SUB)
+s.connect(sys.argv[1])
+s.subscribe(b"")
+s.recv_multipart()
+print("here", flush=True)
+while True:
+    s.recv_multipart()
+"""
 
-def run_to(command: list[str], log: Path | None, script: str, *arguments: str) -> str:
+
+def run_to(command: list[str], log: Path | None, script: str, *arguments: str, stopped: int = 0) -> str:
     """Run `rtspikes COMMAND`, with a logger where `log` is given; return what the Python `script` printed.
 
-    The script is given the endpoint, then `arguments`.
+    The script is given the endpoint, then `arguments`. stopped: further subscribers, which SIGSTOP halts once they are
+    there.
     """
     engine = subprocess.Popen(
         [sys.executable, "-m", "rtspikes", *command, *([] if log is None else ["--log", str(log)])]
-        + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", "1"],
+        + ["--publish", "tcp://127.0.0.1:0", "--wait-subscribers", str(1 + stopped)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -29,7 +42,18 @@ def run_to(command: list[str], log: Path | None, script: str, *arguments: str) -
     subscriber = subprocess.Popen(
         [sys.executable, "-c", script, endpoint, *arguments], stdout=subprocess.PIPE, text=True
     )
+    halted = [
+        subprocess.Popen([sys.executable, "-c", STOPPED, endpoint], stdout=subprocess.PIPE, text=True)
+        for _ in range(stopped)
+    ]
+    for each in halted:
+        assert each.stdout is not None
+        each.stdout.readline()
+        each.send_signal(signal.SIGSTOP)
     _, problems = engine.communicate()
+    for each in halted:
+        each.kill()
+        each.communicate()
     if engine.returncode:
         subscriber.kill()
         raise RuntimeError(f"the run failed: {problems.strip()}")

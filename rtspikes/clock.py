@@ -56,6 +56,7 @@ class SampleClock:
     def __init__(self, rate_hz: float) -> None:
         self.rate_hz = rate_hz
         self._pieces = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0))  # replaced, never changed
+        self._newest: tuple[int, float, float] | None = None  # the last piece: all that most calls need
 
     def anchor(self, sample: int, time_s: float, rate_hz: float | None = None) -> None:
         """Let `sample` have happened at `time_s`; from it on samples come at `rate_hz` (default: the nominal rate).
@@ -73,9 +74,13 @@ class SampleClock:
             np.append(times[kept], float(time_s)),
             np.append(rates[kept], float(rate_hz or self.rate_hz)),
         )
+        self._newest = int(sample), float(time_s), float(rate_hz or self.rate_hz)
 
     def times(self, samples: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the LSL seconds, float64, of absolute indices (n,); NaN before the first anchor is known."""
+        newest = self._newest
+        if newest is not None and np.size(samples) and samples.min() >= newest[0]:
+            return np.asarray(newest[1] + (samples - newest[0]) / newest[2])
         starts, times, rates = self._pieces
         if not len(starts):
             return np.full(np.shape(samples), np.nan)
@@ -84,6 +89,9 @@ class SampleClock:
 
     def time(self, sample: int) -> float:
         """Return the LSL seconds of one absolute index."""
+        newest = self._newest
+        if newest is not None and sample >= newest[0]:
+            return newest[1] + (sample - newest[0]) / newest[2]
         return float(self.times(np.array([sample], np.int64))[0])
 
     def sample(self, time_s: float) -> int | None:

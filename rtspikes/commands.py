@@ -7,7 +7,6 @@ true: nothing is detected between the announcement of a sample and the entry of 
 from __future__ import annotations
 
 import math
-import queue
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,10 +82,9 @@ class Commands:
     def handle(self) -> None:
         """Carry out what waits."""
         for _ in range(MOST_AT_ONCE):
-            try:
-                command = self._service.commands.get_nowait()
-            except queue.Empty:
+            if self._service.commands.empty():  # asked after each block: costs a tenth of a failing `get_nowait`
                 return
+            command = self._service.commands.get_nowait()
             self._service.settle(command, self._outcome(command))
 
     def schedule(self, changes: Sequence[tuple[int, Change]], by: str) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rtspikes.blanking import BlankRule
 from rtspikes.detect.settings import ChannelRule, DetectSettings
 from rtspikes.errors import ConfigError, DataError, nearest, reason
+from rtspikes.priority import CpuSettings
 from rtspikes.rules import refusal
 from rtspikes.sources.settings import MarkerSettings, SourceSettings
 from rtspikes.types import StreamInfo
@@ -48,6 +49,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     publish: PublishSettings = PublishSettings()
     history: HistorySettings = HistorySettings()
     reply: ReplySettings = ReplySettings()
+    cpu: CpuSettings = CpuSettings()
     session: Annotated[
         dict[str, Any], Meta(description="free keys, kept in the log: culture, div, treatment, experimenter …")
     ] = {}

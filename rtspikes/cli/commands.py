@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "rtspikes.cli.evaluate",
     "tune": "rtspikes.cli.tune",
     "doctor": "rtspikes.cli.doctor.command",
+    "latency": "rtspikes.cli.latency",
     "devices": "rtspikes.cli.devices",
     "stream": "rtspikes.cli.stream",
     "keys": "rtspikes.cli.keys",

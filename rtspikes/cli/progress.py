@@ -105,11 +105,11 @@ def samples_lost(status: dict[str, Any]) -> int:
 
 
 def short_line(status: dict[str, Any]) -> str:
-    """Return what fits beside a bar: position, rate, losses, how late detection and the replay are (p99)."""
-    detect = status["latency_ms"].get("detect", {})
+    """Return what fits beside a bar: position, rate, losses, how late crossings and the replay are (p99)."""
+    latency = status["latency_ms"].get("total", {})
     text = f"{status['signal_s']:.0f} s  {status['spikes_per_s']:.0f}/s  lost {samples_lost(status)}"
-    if detect:
-        text += f"  detect {detect['p99']:.1f} ms"
+    if latency:
+        text += f"  out after {latency['p99']:.1f} ms"
     if lateness := status["source"].get("lateness_ms"):
         text += f"  late {lateness['p99']:.1f} ms"
     return text
@@ -117,7 +117,7 @@ def short_line(status: dict[str, Any]) -> str:
 
 def status_line(status: dict[str, Any]) -> str:
     """Return the figures of a `status` message as one line; losses are always there."""
-    latency = status["latency_ms"].get("detect", {})
+    latency = status["latency_ms"].get("total", {})
     parts = [
         f"{status['signal_s']:8.1f} s",
         f"{status['spikes_per_s']:8.1f} spikes/s",
@@ -126,7 +126,7 @@ def status_line(status: dict[str, Any]) -> str:
         f"subscribers {status['subscribers']}",
     ]
     if latency:
-        parts.append(f"detected after p50 {latency['p50']:.2f} p99 {latency['p99']:.2f} ms")
+        parts.append(f"out after p50 {latency['p50']:.2f} p99 {latency['p99']:.2f} ms")
     lateness = status["source"].get("lateness_ms")
     if lateness:
         parts.append(f"replay late p50 {lateness['p50']:.2f} p99 {lateness['p99']:.2f} ms")

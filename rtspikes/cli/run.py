@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from rtspikes.engine import Engine
 
 LOOK_S = 0.2
+
+SWITCH_S = 5e-4
+"""How long a thread that shows how it goes may keep Python's lock from those that take in and detect."""
 
 STALL_S = 2.0
 """A paced run that waits for a subscriber for longer than this says so."""
@@ -172,6 +176,7 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
             child.check_alive()
         if engine.wait(LOOK_S / 10):
             return
+    sys.setswitchinterval(SWITCH_S)
     engine.release()
     begun_s = time.monotonic()
     stalled = False

@@ -13,6 +13,15 @@ from rtspikes.errors import WireError
 LABELS_TOLD = 8
 """Storming channels that the table names."""
 
+STAGES = {
+    "arrive": "arrived after",
+    "wait": "waited in the ring",
+    "detect": "detected after",
+    "publish": "published after",
+    "total": "crossings out after",
+}
+"""Of `latency_ms`, each but the last from where the one before ends."""
+
 SECURITY = {
     "local": "local: this computer only",
     "curve": "curve: encrypted, for known keys only",
@@ -52,7 +61,7 @@ def _rows(info: dict[str, Any], status: dict[str, Any]) -> Iterator[tuple[str, s
     yield "thresholds", "frozen" if status["frozen"] else "follow the noise"
     yield "muted channels", f"{status['muted']}"
     yield "marks", f"{counts['marks']}"
-    for stage, name in (("detect", "detected after"), ("publish", "published after")):
+    for stage, name in STAGES.items():
         if figures := status["latency_ms"].get(stage):
             yield name, f"p50 {figures['p50']:.3f} ms, p99 {figures['p99']:.3f} ms"
     yield "ring", f"{status['ring_fill']:.1%} full"

@@ -41,11 +41,11 @@ from rtspikes.types import Samples, StreamInfo
 
 __all__ = ["Detector", "Events", "ThresholdUpdate"]
 
-SLICE = 2048
-"""Samples that all stages see before time moves on, at most."""
+LONGEST_SLICE, SHORTEST_SLICE = 2048, 128
+"""Samples that all stages see before time moves on: most, and fewest where channels are many; multiples of BLOCK."""
 
 SLICE_BYTES = 1 << 22
-"""Of the filtered signal in a slice, about: it stays in the second-level cache from stage to stage."""
+"""Of the filtered signal in a slice, about: large enough for what a slice costs in Python to be little beside it."""
 
 REBOUND_METHODS = ("threshold", "hoop", "matched")
 """Those whose threshold is one of the filtered signal."""
@@ -97,8 +97,8 @@ class Detector:
         """Samples from a crossing to its event's end."""
         self.initial_samples = 0 if sigma_uv is not None else max(1, round(settings.noise.initial_s * rate))
 
-        slices = SLICE_BYTES // (4 * info.n_channels)
-        self._slice = min(SLICE, max(BLOCK, slices // BLOCK * BLOCK))
+        rows = SLICE_BYTES // (4 * info.n_channels) // BLOCK * BLOCK
+        self._slice = min(LONGEST_SLICE, max(SHORTEST_SLICE, rows))
         before = max(self.method.back + max(self.pre, self._rebound.history), self.method.shadow.history)
         back = max(self.method.kept, before)
         spacing = int(self.table.dead_samples.min())
@@ -303,7 +303,8 @@ class Detector:
         at = first
         while at < stop:
             own = min(self.noise.boundary, self._storm.boundary, self.method.boundary)
-            end = min(stop, at + self._slice, self._schedule.next_sample, own)
+            border = (at // self._slice + 1) * self._slice
+            end = min(stop, border, self._schedule.next_sample, own)
             events.append(self._step(samples[at - first : end - first], at))
             at = end
             self._cross(at, events)

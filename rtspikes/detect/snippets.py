@@ -9,25 +9,62 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import HELD_BLANK, done_type, f1, f2, f3, i1, lane_type, pending_type
 from rtspikes.detect.rebound import explained
 from rtspikes.detect.shadow import shadowed
+from rtspikes.detect.vectors import prefetch
 from rtspikes.types import RejectReason
+
+AHEAD = 3
+"""Events whose samples are asked for ahead of their use: they lie where the caches have nothing from lately."""
 
 CUT, REBOUND, BLANKED = int(RejectReason.CUT), int(RejectReason.REBOUND), int(RejectReason.BLANKED)
 """As constants of the kernel."""
 
 
 @njit(nogil=True)
-def _peak(trace, event, first, end):  # type: ignore[no-untyped-def]
-    """Return the event's extremum in [first, end), the earliest of equals."""
+def _take(pending, n_pending, first_channel, lanes, latency, end, drain, done):  # type: ignore[no-untyped-def]
+    """Move the events that are complete to `done`, as many as there is room for; return how many.
+
+    Their polarity is in `reason`.
+    """
+    n = 0
+    for tile in range(len(pending)):
+        queue = pending[tile]
+        kept = 0
+        for p in range(n_pending[tile]):
+            if n < len(done) and (drain or queue[p].crossing + latency <= end):
+                event = done[n]
+                event.crossing, event.channel = queue[p].crossing, first_channel + tile * lanes + queue[p].lane
+                event.threshold, event.reason = queue[p].threshold, queue[p].polarity
+                n += 1
+            else:
+                queue[kept] = queue[p]
+                kept += 1
+        n_pending[tile] = kept
+    return n
+
+
+@njit(nogil=True)
+def _ask(trace, lane, first, stop):  # type: ignore[no-untyped-def]
+    """Have the lane's samples [first, stop) fetched into the cache."""
     depth = len(trace)
-    peak = event.crossing
-    value = trace[peak % depth, event.lane]
+    at = first % depth
+    for _ in range(stop - first):
+        prefetch(trace, (at, lane), 0, 0)
+        at = at + 1 if at + 1 < depth else 0
+
+
+@njit(nogil=True)
+def _peak(trace, lane, crossing, polarity, first, end):  # type: ignore[no-untyped-def]
+    """Return the event's extremum in [first, end), the earliest of equals; polarity: see PENDING_DTYPE."""
+    depth = len(trace)
+    peak = crossing
+    value = trace[peak % depth, lane]
     at = first % depth
     for n in range(first, end):
-        v = trace[at, event.lane]
+        v = trace[at, lane]
         at = at + 1 if at + 1 < depth else 0
-        if event.polarity < 0:
+        if polarity < 0:
             larger = v < value
-        elif event.polarity > 0:
+        elif polarity > 0:
             larger = v > value
         else:
             larger = abs(v) > abs(value)
@@ -83,55 +120,41 @@ def finish(  # type: ignore[no-untyped-def]
         lead = max(lead, before, spans[0], spans[2])
         tail = max(tail, len(weights) - before, spans[5])
     signal = np.empty(lead + tail, np.float32)
-    for tile in range(n_tiles):
-        queue = pending[tile]
-        kept = 0
-        full = False
-        for p in range(n_pending[tile]):
-            crossing = queue[p].crossing
-            if full or not (drain or crossing + latency <= end):
-                queue[kept] = queue[p]
-                kept += 1
-                continue
-            if n_done[0] == len(done):
-                full = True
-                queue[kept] = queue[p]
-                kept += 1
-                continue
-            j = n_done[0]
-            n_done[0] += 1
-            lane = queue[p].lane
-            reach = crossing + max(state[tile, lane].search, delay)
-            stop = min(crossing + state[tile, lane].search + 1, end)
-            peak = _peak(trace[tile], queue[p], max(crossing - back, segment), stop)
-            first, last = max(peak - lead, segment), min(peak + tail, end)
-            _copy(trace[tile], lane, first, last, signal)
-            event = done[j]
-            event.crossing, event.sample, event.channel = crossing, peak, first_channel + tile * lanes + lane
-            event.amplitude, event.threshold = signal[peak - first], queue[p].threshold
-            event.reason = 0
-            if reach >= end:
-                event.reason = CUT
-            elif state[tile, lane].last_held >= crossing and _blanked(held[tile], lane, crossing, reach + 1):
-                event.reason = BLANKED
-            elif len(weights) and explained(signal, first, last, peak, abs(event.threshold), weights, before, spans):
-                event.reason = REBOUND
-            elif earlier and shadowed(
-                score[tile], lane, crossing, state[tile, lane].dead, -1 if event.threshold < 0 else 1,
-                event.amplitude, event.threshold, segment, end, late, earlier, own, near,
-            ):  # fmt: skip
-                event.reason = REBOUND
-            waveform = waveforms[j]
-            for k in range(len(waveform)):
-                n = peak - pre + k
-                waveform[k] = signal[n - first] if first <= n < last else float32(np.nan)
-            for k in range(nearest.shape[1]):
-                other = nearest[event.channel, k]
-                value = float32(np.nan)
-                if other >= 0:
-                    value = whole[other // lanes, peak % depth, other % lanes]
-                neighbours[j, k] = value
-        n_pending[tile] = kept
-        if full:
-            return False
-    return True
+    n = n_done[0] = _take(pending, n_pending, first_channel, lanes, latency, end, drain, done)
+    for j in range(n):
+        if j + AHEAD < n:
+            later = done[j + AHEAD]
+            other = later.channel - first_channel
+            _ask(trace[other // lanes], other % lanes, later.crossing - lead, later.crossing + tail)
+        event = done[j]
+        tile, lane = (event.channel - first_channel) // lanes, (event.channel - first_channel) % lanes
+        crossing = event.crossing
+        reach = crossing + max(state[tile, lane].search, delay)
+        stop = min(crossing + state[tile, lane].search + 1, end)
+        peak = _peak(trace[tile], lane, crossing, event.reason, max(crossing - back, segment), stop)
+        first, last = max(peak - lead, segment), min(peak + tail, end)
+        _copy(trace[tile], lane, first, last, signal)
+        event.sample, event.amplitude = peak, signal[peak - first]
+        event.reason = 0
+        if reach >= end:
+            event.reason = CUT
+        elif state[tile, lane].last_held >= crossing and _blanked(held[tile], lane, crossing, reach + 1):
+            event.reason = BLANKED
+        elif len(weights) and explained(signal, first, last, peak, abs(event.threshold), weights, before, spans):
+            event.reason = REBOUND
+        elif earlier and shadowed(
+            score[tile], lane, crossing, state[tile, lane].dead, -1 if event.threshold < 0 else 1,
+            event.amplitude, event.threshold, segment, end, late, earlier, own, near,
+        ):  # fmt: skip
+            event.reason = REBOUND
+        waveform = waveforms[j]
+        for k in range(len(waveform)):
+            at = peak - pre + k
+            waveform[k] = signal[at - first] if first <= at < last else float32(np.nan)
+        for k in range(nearest.shape[1]):
+            other = nearest[event.channel, k]
+            value = float32(np.nan)
+            if other >= 0:
+                value = whole[other // lanes, peak % depth, other % lanes]
+            neighbours[j, k] = value
+    return n < len(done) or not n_pending.any()

@@ -72,7 +72,9 @@ def _same(builder: Any, value: Any) -> Any:
 def _place(context: Any, builder: Any, signature: Any, args: Any, of: Any) -> Any:
     """Return a pointer to `of` at args[1], an index or a tuple of them, of the array args[0]."""
     array, index = signature.args[:2]
-    at = cgutils.unpack_tuple(builder, args[1], array.ndim) if isinstance(index, types.BaseTuple) else [args[1]]
+    kinds: Any = index if isinstance(index, types.BaseTuple) else [index]
+    values = cgutils.unpack_tuple(builder, args[1], array.ndim) if isinstance(index, types.BaseTuple) else [args[1]]
+    at = [context.cast(builder, value, kind, types.intp) for value, kind in zip(values, kinds, strict=True)]
     record = context.make_array(array)(context, builder, args[0])
     place = cgutils.get_item_pointer(context, builder, array, record, at, wraparound=False, boundscheck=False)
     return builder.bitcast(place, of.as_pointer())

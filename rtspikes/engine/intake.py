@@ -1,6 +1,6 @@
 """The intake: what pulls bring, entered into a session's ring, sample clock, remarks and marks.
 
-Belongs to the acquiring thread, but for `acquired_at`.
+Belongs to the acquiring thread, but for `arrival`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,20 @@ from rtspikes.protocols import Mark, Pull, Remark, Source
 from rtspikes.ring import Ring
 from rtspikes.types import GapCause, StreamInfo
 
-LARGEST_BLOCK = 4096
-"""Samples that are detected and published at a time: bounds latency while a backlog is caught up."""
+LARGEST_BLOCK, LARGEST_BYTES = 4096, 16 * 2**20
+"""Samples, and their bytes, that are detected and published at a time: bounds latency while a backlog is caught up."""
+
+LEAST_BLOCK = 64
+"""However many channels there are: for fewer samples a block's own cost would count."""
 
 MOST_STAMPS = 4096
 """Pulls whose time of arrival is kept."""
+
+
+def largest_block(info: StreamInfo) -> int:
+    """Return how many samples are detected at a time, at most."""
+    frame = np.dtype(info.dtype).itemsize * info.n_channels
+    return max(LEAST_BLOCK, min(LARGEST_BLOCK, LARGEST_BYTES // frame))
 
 
 class Intake:
@@ -35,8 +44,10 @@ class Intake:
         self._sample_clock = sample_clock
         self._clock = clock
         self._stamps: deque[tuple[int, float]] = deque(maxlen=MOST_STAMPS)
-        self._most = max(LARGEST_BLOCK, ring.capacity // 8)  # what is reserved is lost to readers without a lease
-        self._spare = np.empty((LARGEST_BLOCK, info.n_channels), info.dtype)
+        block = largest_block(info)
+        # What is reserved is lost to readers without a lease; of what comes in pieces, one is detected meanwhile.
+        self._most = block if block < LARGEST_BLOCK else max(block, ring.capacity // 8)
+        self._spare = np.empty((block, info.n_channels), info.dtype)
 
     def pull(self, source: Source) -> Pull | None:
         """Pull once and enter what came; None when there is no room and a paced source must wait for it."""
@@ -44,7 +55,8 @@ class Intake:
         if len(room):
             pull = source.pull(room)
             self._enter(pull, self._ring.commit)
-            self._stamps.append((self._ring.next_sample, self._clock.now()))
+            if pull.n:
+                self._stamps.append((self._ring.next_sample, self._clock.now()))
         elif self._live:
             pull = source.pull(self._spare)
             self._enter(pull, self._discard)
@@ -54,6 +66,9 @@ class Intake:
 
     def _enter(self, pull: Pull, take: Callable[[int], None]) -> None:
         """Enter a pull piece by piece; `take(n)` says what becomes of its next n rows."""
+        if not (pull.holes or pull.anchors or pull.remarks or pull.marks):
+            take(pull.n)
+            return
         begun = self._ring.next_sample
         for anchor in pull.anchors:
             if anchor.offset < 0:
@@ -88,11 +103,13 @@ class Intake:
         if n:
             self._ring.skip(n, GapCause.OVERRUN)
 
-    def acquired_at(self, sample: int) -> float:
-        """Return when (LSL s) the sample before `sample` came in; forgets what came before (processing thread)."""
+    def arrival(self, sample: int) -> tuple[int, float]:
+        """Return the end of the pull that brought `sample`, and when (LSL s) it came in.
+
+        Forgets the pulls before it (processing thread).
+        """
         while self._stamps:
-            end, stamp = self._stamps[0]
-            if end >= sample:
-                return stamp
+            if self._stamps[0][0] > sample:
+                return self._stamps[0]
             self._stamps.popleft()
-        return self._clock.now()
+        return sample + 1, self._clock.now()

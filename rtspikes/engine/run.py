@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -20,6 +22,7 @@ from rtspikes.engine.session import Session
 from rtspikes.engine.totals import Totals
 from rtspikes.errors import RtspikesError, SourceError
 from rtspikes.lines import stream_lines
+from rtspikes.priority import SENDING, prefer
 from rtspikes.protocols import Source
 from rtspikes.sources import open_source
 from rtspikes.types import StreamInfo
@@ -28,6 +31,9 @@ from rtspikes.wire.publish import Aborted, new_session
 
 WAIT_S = 0.05
 """How long one thread waits for another before it looks again."""
+
+LOOK_S = 5e-3
+"""How often it is looked whether subscribers have come or gone: asking after each block is a tenth of its cost."""
 
 
 class Engine:
@@ -58,6 +64,9 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._past = Totals()
+        self._refused: deque[str] = deque()
+        """What the system would not give the threads; told once samples come."""
+        self._refused_told: set[str] = set()
 
     def _marker_streams(self) -> Markers | None:
         if not self._config.markers:
@@ -230,6 +239,7 @@ class Engine:
     # acquiring thread
 
     def _acquire(self) -> None:
+        self._prefer()
         session: Session | None = self._session
         while session is not None:
             try:
@@ -264,19 +274,42 @@ class Engine:
     # processing thread
 
     def _process(self) -> None:
-        session = self._session
+        session: Session | None = self._session
+        while session is not None:
+            with session.crew:
+                session.crew.run(self._prefer, session.crew.size)
+                session = self._lead_through(session)
+
+    def _prefer(self, part: int = 0) -> None:
+        """Give the calling thread, and those that send, what the settings say of the processor."""
+        self._refused += prefer(self._config.cpu, others=SENDING)
+
+    def _lead_through(self, session: Session) -> Session | None:
+        """Detect and publish all samples of a session; return the one that follows it, if there is one."""
+        looked_s = -math.inf
         while not self._abort.is_set():
-            if self._service.publisher.poll():
-                session.greet()
+            if (now_s := time.monotonic()) - looked_s >= LOOK_S:
+                looked_s = now_s
+                if self._service.publisher.poll():
+                    session.greet()
             session.commands.handle()
             self._mark(session, session.commands)
             if not session.step():
-                successor = self._succeed(session)
-                if successor is None:
-                    return
-                session = successor
+                return self._succeed(session)
             session.announcer.tick(lambda: self._state(self._session))
             self._service.look(session.announcer)
+            if self._refused and len(self._threads) > 1:
+                self._tell_refused(session)
+        return None
+
+    def _tell_refused(self, session: Session) -> None:
+        """Tell, once each, what the system would not give the threads."""
+        texts = dict.fromkeys(self._refused)
+        self._refused.clear()
+        for text in texts.keys() - self._refused_told:
+            self._refused_told.add(text)
+            self._service.news.append(text)
+            session.announcer.notice("cpu", text, 1)
 
     def _mark(self, session: Session, out: Says) -> None:
         """Say what came of the marker streams."""

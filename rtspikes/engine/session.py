@@ -5,6 +5,7 @@ What is said of it is said by the processing thread alone; the acquiring thread 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,22 +16,27 @@ from rtspikes.blanking import BlankRules
 from rtspikes.clock import Clock, SampleClock
 from rtspikes.commands import Commands
 from rtspikes.config import Config, noise_from_file
+from rtspikes.crew import ThreadCrew
 from rtspikes.detect.changes import Change
 from rtspikes.detect.detector import Detector
 from rtspikes.detect.events import Events
 from rtspikes.engine.figures import channel_figures, since_freeze
-from rtspikes.engine.intake import LARGEST_BLOCK, Intake
+from rtspikes.engine.intake import Intake, largest_block
 from rtspikes.engine.remarks import Bursts
 from rtspikes.engine.service import Service
 from rtspikes.engine.start import Start
 from rtspikes.engine.stream_marks import StreamMarks
 from rtspikes.errors import ConfigError
 from rtspikes.lines import marker_lines, stream_lines
+from rtspikes.priority import detection_threads
 from rtspikes.protocols import Remark, Source
 from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.types import GapCause, StreamInfo
-from rtspikes.wire.announce import Announcer
+from rtspikes.wire.announce import Announcer, Passed
 from rtspikes.wire.messages import session_facts
+
+START_S = 2.0
+"""Signal (s) at a session's start in which latencies do not count before what was held has been caught up."""
 
 
 class Session:
@@ -67,9 +73,12 @@ class Session:
         lines = [*marker_lines(each.uri for each in config.markers), *stream_lines(info)]
         blanking = BlankRules(config.blank, lines, info.channels)
         sigma = noise_from_file(config, info)
-        self._detector = Detector(info, config.detect, config.channels, self.first_sample, sigma)
+        self.crew = ThreadCrew(detection_threads(config.cpu, info.n_channels))
+        """Its threads detect; whoever calls `step` starts and ends them."""
+        self._detector = Detector(info, config.detect, config.channels, self.first_sample, sigma, crew=self.crew)
         self._ring = Ring(info.n_channels, info.dtype, self._ring_samples(), self.first_sample)
         self._reader = LeasedReader(self._ring)
+        self._largest = largest_block(info)
         self.sample_clock = SampleClock(info.rate_hz)
         self.intake = Intake(info, self._ring, self.sample_clock, clock)
         self.announcer = Announcer(
@@ -91,13 +100,15 @@ class Session:
             self._ring, self._reader, self._detector, self.first_sample, self._tell_weak, self._marks.look
         )
         self._bursts = Bursts(self._tell_remark, clock)
+        self._kept_up = False  # whether what was held at the start is detected
+        self._start_over = self.first_sample + round(START_S * info.rate_hz)
 
     def _ring_samples(self) -> int:
         """Return the ring's capacity; raise ConfigError when the held start does not fit."""
         settings, info = self._config.ring, self.info
         frame = np.dtype(info.dtype).itemsize * info.n_channels
         capacity = min(round(settings.seconds * info.rate_hz), int(settings.max_mib * 2**20 / frame))
-        need = self._detector.initial_samples + LARGEST_BLOCK
+        need = self._detector.initial_samples + largest_block(info)
         if capacity < need:
             raise ConfigError(
                 f"the ring must hold {need} samples (detect.noise.initial_s and one block), "
@@ -126,14 +137,16 @@ class Session:
         """Detect and say what has come, or wait for it; return False once all is said but the end."""
         ended = self.acquired.is_set()  # read before the ring: what is in it then is all there will be
         seen, reached = self._ring.written, self._ring.next_sample
-        block = self._reader.next(LARGEST_BLOCK) if self._start.look(ended) else None
+        block = self._reader.next(self._largest) if self._start.look(ended) else None
         if block is None and not ended:
             self._tell_remarks(reached + 1)
             self._idle(seen)
-            block = self._reader.next(LARGEST_BLOCK) if self._start.learned else None
+            self._kept_up = self._start.learned
+            block = self._reader.next(self._largest) if self._start.learned else None
         if block is not None:
-            self.commands.schedule(self._changes, "the session that is repeated")  # now that all hear of it
-            self._changes = ()
+            if self._changes:
+                self.commands.schedule(self._changes, "the session that is repeated")  # now that all hear of it
+                self._changes = ()
             self._detect(block)
             self._reader.release()
             with self._moved:
@@ -151,15 +164,18 @@ class Session:
                 self._moved.wait(max(left_s, 1e-4))
 
     def _detect(self, block: Block) -> None:
+        begun_s = self._clock.now()
         end = block.first + len(block.samples)
+        pulled_to, acquired_s = self.intake.arrival(block.first)
+        self._kept_up = self._kept_up or end > self._start_over
         self._tell_gaps(block.gaps)
         self._tell_remarks(end)
         self._marks.look(block.samples, block.first)
-        acquired_s = self.intake.acquired_at(end)
         events = self._detector.process(block.samples, block.first, restart=bool(block.gaps))
         detected_s = self._clock.now()
         self._tell_findings(events)
-        self.announcer.events(events, acquired_s, detected_s)
+        sampled_s = self.sample_clock.time(pulled_to - 1) if self._kept_up else math.nan
+        self.announcer.events(events, Passed(sampled_s, acquired_s, begun_s, detected_s), self._kept_up)
 
     def _tell_weak(self, samples: int) -> None:
         self.announcer.notice("short_start", f"the noise level was learnt from {samples} samples only", samples)
@@ -216,4 +232,4 @@ class Session:
         now = self._clock.now()
         self._tell_findings(events)
         self._bursts.finish()
-        self.announcer.events(events, now, now)
+        self.announcer.events(events, Passed(math.nan, now, now, now), counts=False)

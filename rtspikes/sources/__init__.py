@@ -14,6 +14,7 @@ from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError, nearest
 from rtspikes.protocols import Source
 from rtspikes.sources.formats import open_recording
+from rtspikes.sources.pulses import open_pulses
 from rtspikes.sources.replay import FileSource
 from rtspikes.sources.settings import SourceSettings
 
@@ -36,7 +37,7 @@ def _open_lsl(address: str, settings: SourceSettings, clock: Clock) -> Source:
     return LslSource(address, settings, clock)
 
 
-SCHEMES: dict[str, Opener] = {"file": _open_file, "lsl": _open_lsl}
+SCHEMES: dict[str, Opener] = {"file": _open_file, "lsl": _open_lsl, "pulses": open_pulses}
 
 
 def known_schemes() -> dict[str, Callable[[], Opener]]:

@@ -17,9 +17,9 @@ LARGEST_COPY = 8192
 
 
 class Pace:
-    """Absolute deadlines: sample n, counted from the first, is due n / (rate · speed) after `start`.
+    """Absolute deadlines: sample n, counted from the first, is due n / (rate · speed) after `start`, chunk by chunk.
 
-    A late pull hands on all that is due, so lateness does not add up; how late pulls were is in `status`.
+    A late pull hands on all the chunks that are due, so lateness does not add up; how late pulls were is in `status`.
     """
 
     def __init__(self, rate_hz: float, settings: SourceSettings, clock: Clock) -> None:
@@ -44,12 +44,13 @@ class Pace:
         self._cancelled.set()
 
     def due(self, left: int) -> int:
-        """Return how many samples are due, at least a chunk or what is `left`, waiting for them; 0 after 0.1 s."""
+        """Return how many samples are due, to the end of a chunk or what is `left`, waiting for them; 0 after 0.1 s."""
         if self._begun_s is None:
             raise RuntimeError("start() comes before the first pull()")
         if self._per_s is None:
             return LARGEST_COPY
-        deadline_s = self._begun_s + (self._done + min(self._chunk, left)) / self._per_s
+        most = min(self._chunk - self._done % self._chunk, left)
+        deadline_s = self._begun_s + (self._done + most) / self._per_s
         now = self._clock.now()
         if now < deadline_s:
             self._clock.wait_until(min(deadline_s, now + LONGEST_WAIT_S), self._cancelled)
@@ -57,7 +58,8 @@ class Pace:
         if now < deadline_s:
             return 0
         self._lateness.add(now - deadline_s)
-        return max(min(self._chunk, left), int((now - self._begun_s) * self._per_s) - self._done)
+        due = int((now - self._begun_s) * self._per_s)
+        return max(most, due - due % self._chunk - self._done)
 
     def advance(self, n: int) -> tuple[Anchor, ...]:
         """Count `n` samples as handed on or lost; return the anchor of the first if they are the first of all."""

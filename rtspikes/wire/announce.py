@@ -5,9 +5,10 @@ Belongs to the thread that owns the publisher.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,28 @@ LABELS_TOLD = 8
 
 MARKS_TOLD = 1024
 """Marks that a notice names."""
+
+
+class Passed(NamedTuple):
+    """When (LSL s) a block passed each stage.
+
+    A block may join what several pulls brought. The first of them counts, because it has waited longest: when its
+    newest sample happened (NaN: not known), and when it was in the ring. Then when detection of the block began and
+    ended.
+    """
+
+    sampled_s: float
+    acquired_s: float
+    begun_s: float
+    detected_s: float
+
+    def fields(self) -> dict[str, Any]:
+        """Return the map entries that say so."""
+        return {"t_acquired": self.acquired_s, "t_begun": self.begun_s, "t_detected": self.detected_s}
+
+
+STAGES = ("arrive", "wait", "detect", "publish", "total")
+"""Of `status.latency_ms`, see PROTOCOL.md."""
 
 
 class Announcer:
@@ -71,7 +94,8 @@ class Announcer:
         self._counts = dict.fromkeys(COUNTED, 0)
         self._rejected = dict.fromkeys((reason.name.lower() for reason in RejectReason), 0)
         self._bad_told = 0
-        self._latency = {"detect": Percentiles(), "publish": Percentiles()}
+        self._latency = {stage: Percentiles() for stage in STAGES}
+        self._sent_s = 0.0
         self._spikes_before = 0
         self.status: dict[str, Any] = {}
         """The last `status` message; replaced, never changed, so that other threads may read it."""
@@ -94,28 +118,45 @@ class Announcer:
         for fields in table_messages(gap_table(first, lost, self._sample_clock.time(first), cause, uncertain)):
             self._send("gaps", fields)
 
-    def events(self, events: Events, acquired_s: float, detected_s: float) -> None:
-        """Say what a block brought, but for its findings; fills the events' `time` columns."""
-        self._latency["detect"].add(detected_s - acquired_s)
-        stages = {"t_acquired": acquired_s, "t_detected": detected_s}
-        for table, column in ((events.crossings, "crossing"), (events.spikes, "sample"), (events.rejected, "crossing")):
-            if len(table):
-                table["time"] = self._sample_clock.times(table[column])
-        for update in events.thresholds:
-            self.thresholds(update, stages)
-        self._reached = {"crossings": events.crossings_to, "spikes": events.spikes_to}
-        if len(events.crossings):
-            self._table("crossings", events.crossings, None, stages)
-        if len(events.spikes):
-            self._table("spikes", events.spikes, Beside(events.waveforms, events.flags, events.neighbours), stages)
-            self._counts["flagged"] += int(np.count_nonzero(events.flags))
+    def events(self, events: Events, passed: Passed, counts: bool = True) -> None:
+        """Say what a block brought, but for its findings; fills the events' `time` columns.
+
+        counts: whether its times go into `status`.
+        """
+        crossings, spikes = events.crossings, events.spikes
+        self._reached["crossings"], self._reached["spikes"] = events.crossings_to, events.spikes_to
+        latency = self._latency
+        if len(crossings) or len(spikes) or len(events.rejected) or len(events.unobserved) or events.thresholds:
+            stages = passed.fields()
+            for update in events.thresholds:
+                self.thresholds(update, stages)
+            if len(crossings):
+                crossings["time"] = self._sample_clock.times(crossings["crossing"])
+                self._table("crossings", crossings, None, stages)
+                if counts:
+                    latency["total"].add(self._sent_s - passed.acquired_s)
+            if len(spikes):
+                spikes["time"] = self._sample_clock.times(spikes["sample"])
+                self._table("spikes", spikes, Beside(events.waveforms, events.flags, events.neighbours), stages)
+                self._counts["flagged"] += int(np.count_nonzero(events.flags))
+            self._without_spikes(events, stages)
+        if counts:
+            if not math.isnan(passed.sampled_s):
+                latency["arrive"].add(passed.acquired_s - passed.sampled_s)
+            latency["wait"].add(passed.begun_s - passed.acquired_s)
+            latency["detect"].add(passed.detected_s - passed.begun_s)
+            latency["publish"].add(self._clock.now() - passed.detected_s)
+
+    def _without_spikes(self, events: Events, stages: Mapping[str, float]) -> None:
+        """Say what became no spike, and where none could have been found."""
+        if len(events.rejected):
+            events.rejected["time"] = self._sample_clock.times(events.rejected["crossing"])
+            self._counts["rejected"] += len(events.rejected)
+            for number, count in zip(*np.unique(events.rejected["reason"], return_counts=True), strict=True):
+                self._rejected[RejectReason(number).name.lower()] += int(count)
         for kind, rows in (("rejected", events.rejected), ("unobserved", events.unobserved)):
             for fields in table_messages(rows):
-                self._send(kind, fields | stages)
-        self._counts["rejected"] += len(events.rejected)
-        for number, count in zip(*np.unique(events.rejected["reason"], return_counts=True), strict=True):
-            self._rejected[RejectReason(number).name.lower()] += int(count)
-        self._latency["publish"].add(self._clock.now() - detected_s)
+                self._send(kind, fields | dict(stages))
 
     def thresholds(self, update: ThresholdUpdate, stages: Mapping[str, float] | None = None) -> None:
         """Say which thresholds are in force."""
@@ -143,7 +184,7 @@ class Announcer:
 
     def _nothing_more(self, kind: str, now: float) -> None:
         table, beside = self._nothing[kind]
-        self._table(kind, table, beside, {"t_acquired": now, "t_detected": now})
+        self._table(kind, table, beside, Passed(math.nan, now, now, now).fields())
 
     def _send_status(self, now: float, state: dict[str, Any]) -> None:
         elapsed_s = max(now - self._status_s, 1e-9)
@@ -162,7 +203,7 @@ class Announcer:
             **state,
         }
         self._status_s, self._spikes_before = now, self._counts["spikes"]
-        self._send("status", self.status)
+        self._send("status", dict(self.status))
 
     def bad_samples(self, per_channel: NDArray[np.int64]) -> int:
         """Tell of samples (channels,) that were held since this was last told; return how many there were in all."""
@@ -213,7 +254,8 @@ class Announcer:
         )
 
     def _send(self, kind: str, fields: dict[str, Any]) -> None:
-        self._publisher.send(kind, fields | {"t_sent": self._clock.now()})
+        self._sent_s = fields["t_sent"] = self._clock.now()
+        self._publisher.send(kind, fields)
 
 
 def tell_late(announcer: Announcer, late: Sequence[tuple[int, int]], what: str) -> None:

@@ -113,7 +113,13 @@ Encoded = tuple[int, bytes]
 
 def encode_items(fields: dict[str, Any]) -> Encoded:
     """Pack map entries on their own, so that what stays the same is packed once."""
-    return len(fields), b"".join(msgpack.packb(part) for entry in fields.items() for part in entry)
+    packed: bytes = msgpack.packb(fields)
+    return len(fields), packed[_header_bytes(len(fields)) :]
+
+
+def _header_bytes(entries: int) -> int:
+    """Return how many bytes msgpack puts before a map's entries."""
+    return 1 if entries < 16 else 3 if entries < 65536 else 5
 
 
 def encode(head: dict[str, Any], items: Encoded) -> bytes:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgpack
 import zmq
 
 from rtspikes.errors import TransportError
@@ -84,6 +85,7 @@ class Publisher:
         self.session = new_session()
         self.endpoint = settings.endpoint
         self._seq: Counter[str] = Counter()
+        self._packer = msgpack.Packer()  # kept: its buffer is 256 KiB, which the system would give anew each time
         self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
         self.history: HistoryWriter | None = None
         """Keeps every message but `info` before it is sent, under its kind's place in KINDS."""
@@ -199,24 +201,23 @@ class Publisher:
         """Send `info` at once."""
         if self._info is not None:
             self._info_due, self._info_sent_s = False, time.monotonic()
-            self._send("info", self._info)
+            self._send("info", self.encoded_info())
 
     def send(self, kind: str, fields: dict[str, Any]) -> None:
         """Send one message, with the next number of its kind."""
-        self._send(kind, encode_items(fields))
+        self._send(kind, self._packer.pack(self._head(kind) | fields))
 
-    def _send(self, kind: str, items: Encoded) -> None:
+    def _send(self, kind: str, message: bytes) -> None:
         seq = self._seq[kind]
-        frames = [self._topics[kind], encode(self._head(kind), items)]
         begun_s = time.monotonic()
         if kind != "info" and self.history is not None:
-            self.history.append(_NUMBER[kind], seq, frames[1], begun_s)
+            self.history.append(_NUMBER[kind], seq, message, begun_s)
         # Lets libzmq take in what subscribers have read and asked for: send() does so only now and then, and get()
         # would hold the interpreter's lock meanwhile.
         self._poller.poll(0)
         while True:
             try:
-                self._socket.send_multipart(frames)
+                self._socket.send_multipart((self._topics[kind], message))
                 break
             except zmq.Again:
                 self.waiting_since_s = begun_s

@@ -65,7 +65,8 @@ ANSWERS: dict[str, tuple[int, str]] = {
         USAGE, "--set wants KEY=VALUE, for example detect.threshold=4.5, got 'detect'"),
     "replay good.raw --set foo.bar=1": (
         USAGE,
-        "unknown key 'foo'; known: source, markers, detect, channels, blank, ring, publish, history, reply, session"),
+        "unknown key 'foo'; known: source, markers, detect, channels, blank, ring, publish, history, reply, cpu, "
+        "session"),
     "replay good.raw --set detect.threshold=-4": (USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got -4"),
     "replay good.raw --set detect.threshold=high": (
         USAGE, "detect.threshold must be a number > 0 and ≤ 1000, got 'high'"),

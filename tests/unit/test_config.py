@@ -58,7 +58,8 @@ def test_a_file_sets_what_it_says_and_leaves_the_rest(tmp_path: Path) -> None:
         ({"detect": {"order": 2}}, "detect.order", "did you mean 'detect.filter.order'?"),
         ({"channels": [{"select": "*", "thresold": 5}]}, "channels.thresold", "did you mean 'channels.threshold'?"),
         ({"markers": [{"urI": "lsl:x"}]}, "markers.urI", "did you mean 'markers.uri'?"),
-        ({"zzz": 1}, "zzz", "known: source, markers, detect, channels, blank, ring, publish, history, reply, session"),
+        ({"zzz": 1}, "zzz",
+         "known: source, markers, detect, channels, blank, ring, publish, history, reply, cpu, session"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(tree: dict[str, Any], key: str, hint: str) -> None:

@@ -81,7 +81,7 @@ def test_an_unknown_scheme_is_refused_with_the_nearest(device: list[tuple[Any, .
         open_uri("rigg:x")
     with pytest.raises(ConfigError, match="unknown scheme 'fil'; did you mean 'file'"):
         open_uri("fil:a.raw")
-    with pytest.raises(ConfigError, match="unknown scheme 'zzz'; known: file, lsl, rig"):
+    with pytest.raises(ConfigError, match="unknown scheme 'zzz'; known: file, lsl, pulses, rig"):
         open_uri("zzz:x")
     assert device == []
 

@@ -9,10 +9,12 @@ import numpy as np
 from rtspikes.clock import SampleClock
 from rtspikes.detect.events import Events
 from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE, RejectReason
-from rtspikes.wire.announce import Announcer
+from rtspikes.wire.announce import Announcer, Passed
 from rtspikes.wire.codec import Message, decode, encode, encode_items, topic
 from tests.clocks import HandClock
 from tests.simulated import stream_info
+
+PASSED = Passed(0.0, 0.0, 0.0, 0.0)
 
 
 class Said:
@@ -58,7 +60,7 @@ def events(n: int, neighbours: int, reasons: tuple[RejectReason, ...] = (), inte
 
 def test_a_block_goes_out_in_its_order_with_flags_and_neighbours() -> None:
     out, said = announcer(2)
-    out.events(events(3, 2, (RejectReason.REBOUND,), 4), 0.0, 0.0)
+    out.events(events(3, 2, (RejectReason.REBOUND,), 4), PASSED)
     assert [message.kind for message in said.messages] == ["crossings", "spikes", "rejected", "unobserved"]
     spikes, unobserved = said.messages[1], said.messages[3]
     assert spikes.flags is not None
@@ -81,8 +83,8 @@ def test_a_tick_without_spikes_keeps_to_what_info_says_of_neighbours() -> None:
 
 def test_a_status_counts_flagged_spikes_and_rejections_by_reason() -> None:
     out, said = announcer()
-    out.events(events(5, 0, (RejectReason.REBOUND, RejectReason.CUT, RejectReason.REBOUND)), 0.0, 0.0)
-    out.events(events(2, 0, (RejectReason.NEIGHBOUR,)), 0.0, 0.0)
+    out.events(events(5, 0, (RejectReason.REBOUND, RejectReason.CUT, RejectReason.REBOUND)), PASSED)
+    out.events(events(2, 0, (RejectReason.NEIGHBOUR,)), PASSED)
     out.end("done", 9, {})
     status = next(message.fields for message in said.messages if message.kind == "status")
     assert {name: status["counts"][name] for name in ("spikes", "flagged", "rejected")} == {

@@ -49,6 +49,7 @@ REST = {
     "waveforms": WAVEFORMS.tobytes(),
     "flags": FLAGS.tobytes(),
     "t_acquired": 1001.0025,
+    "t_begun": 1001.0026,
     "t_detected": 1001.00275,
     "t_sent": 1001.003,
 }
