@@ -9,6 +9,8 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from bench import (
     latency,
     lsl,
     methods,
+    overhead,
+    peers,
+    scale,
     simulation,
     startup,
     summary,
@@ -30,8 +35,11 @@ from rtspikes.cli.doctor.command import machine
 
 BENCHES = {
     "detector": detector,
+    "peers": peers,
+    "scale": scale,
     "datapath": datapath,
     "latency": latency,
+    "overhead": overhead,
     "lsl": lsl,
     "wire": wire,
     "catchup": catchup,
@@ -51,11 +59,13 @@ def commit() -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return rows of figures as a Markdown table."""
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in rows]
-    return "\n".join(lines)
+    """Return rows of figures as Markdown: a table of those that follow each other and have the same columns."""
+    tables = []
+    for names, group in groupby(rows, tuple):
+        lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+        lines += ["| " + " | ".join(str(row[name]) for name in names) + " |" for row in group]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def save(results: dict[str, list[dict[str, Any]]]) -> None:
@@ -76,11 +86,12 @@ def save(results: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def as_object(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return what `--json` prints: all rows of several benchmarks, and of `accuracy`; else the last row."""
+    """Return what `--json` prints: all rows of several benchmarks, what one of its own makes of them; else the last."""
     name, rows = next(iter(results.items()))
     if len(results) > 1:
         return results
-    return accuracy.as_object(rows) if name == "accuracy" else rows[-1]
+    own: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = getattr(BENCHES[name], "as_object", None)
+    return own(rows) if own else rows[-1]
 
 
 def main() -> None:

@@ -8,13 +8,13 @@ sample to the engine's end; `lost` adds up samples lost, messages missed, and sp
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.pair import replay_to
+from bench.pinned import one_core
 from bench.recordings import write
 
 SUBSCRIBER = """
@@ -61,13 +61,6 @@ def run(arguments: list[str]) -> list[dict[str, Any]]:
     parser.add_argument("--channels", type=int)
     parser.add_argument("--seconds", type=float, default=30.0)
     args = parser.parse_args(arguments)
-    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    try:
-        if before:
-            os.sched_setaffinity(0, {max(before)})
-        with tempfile.TemporaryDirectory() as folder:
-            counts = [args.channels] if args.channels else [60, 1024]
-            return [measure(Path(folder), n, args.seconds) for n in counts]
-    finally:
-        if before:
-            os.sched_setaffinity(0, before)
+    with one_core(), tempfile.TemporaryDirectory() as folder:
+        counts = [args.channels] if args.channels else [60, 1024]
+        return [measure(Path(folder), n, args.seconds) for n in counts]

@@ -18,7 +18,6 @@ from rtspikes.detect.vectors import (
     load,
     magnitude,
     of_order,
-    prefetch,
     store,
     where_less,
     with_bit,
@@ -39,9 +38,6 @@ Each makes σ scatter a little more: 1.8, 1.9, 2.3 %.
 
 FEWEST = 4
 """One value in so many must count: of a channel that dies, a piece half dead is left at last, with any MAD."""
-
-AHEAD = 12
-"""Rows that are asked for ahead of their use: neighbours lie far from each other, and each waits for the memory."""
 
 ABREAST = 4
 """Counts that are kept side by side: one alone waits four cycles for each of its additions."""
@@ -90,7 +86,6 @@ def _gathered(rows, valid, start, stop, step, lane, values):  # type: ignore[no-
     width = min(WIDTH, rows.shape[1] - lane)
     n = 0
     for r in range(start, stop, step):
-        prefetch(rows, (r + AHEAD * step, lane), 0, 0)
         if not valid[r]:
             continue
         if width == WIDTH:

@@ -9,11 +9,7 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.lanes import HELD_BLANK, done_type, f1, f2, f3, i1, lane_type, pending_type
 from rtspikes.detect.rebound import explained
 from rtspikes.detect.shadow import shadowed
-from rtspikes.detect.vectors import prefetch
 from rtspikes.types import RejectReason
-
-AHEAD = 3
-"""Events whose samples are asked for ahead of their use: they lie where the caches have nothing from lately."""
 
 CUT, REBOUND, BLANKED = int(RejectReason.CUT), int(RejectReason.REBOUND), int(RejectReason.BLANKED)
 """As constants of the kernel."""
@@ -40,16 +36,6 @@ def _take(pending, n_pending, first_channel, lanes, latency, end, drain, done): 
                 kept += 1
         n_pending[tile] = kept
     return n
-
-
-@njit(nogil=True)
-def _ask(trace, lane, first, stop):  # type: ignore[no-untyped-def]
-    """Have the lane's samples [first, stop) fetched into the cache."""
-    depth = len(trace)
-    at = first % depth
-    for _ in range(stop - first):
-        prefetch(trace, (at, lane), 0, 0)
-        at = at + 1 if at + 1 < depth else 0
 
 
 @njit(nogil=True)
@@ -122,10 +108,6 @@ def finish(  # type: ignore[no-untyped-def]
     signal = np.empty(lead + tail, np.float32)
     n = n_done[0] = _take(pending, n_pending, first_channel, lanes, latency, end, drain, done)
     for j in range(n):
-        if j + AHEAD < n:
-            later = done[j + AHEAD]
-            other = later.channel - first_channel
-            _ask(trace[other // lanes], other % lanes, later.crossing - lead, later.crossing + tail)
         event = done[j]
         tile, lane = (event.channel - first_channel) // lanes, (event.channel - first_channel) % lanes
         crossing = event.crossing

@@ -23,10 +23,7 @@ from rtspikes.detect.lanes import (
     silence,
 )
 from rtspikes.detect.methods.signal import SignalMethod
-from rtspikes.detect.vectors import WIDTH, less, load, maximum, minimum, prefetch
-
-AHEAD = 2
-"""Hits whose samples are asked for ahead of their use."""
+from rtspikes.detect.vectors import WIDTH, less, load, maximum, minimum
 
 
 @njit(nogil=True)
@@ -98,11 +95,6 @@ def cross(  # type: ignore[no-untyped-def]
     _, depth, lanes = score.shape
     awake = max(armed + delay, segment + delay + 1)
     for h in range(n_hits[0]):
-        if h + AHEAD < n_hits[0]:
-            later = hits[h + AHEAD]
-            for i in range(later.end - later.start):
-                prefetch(score, (later.tile, later.start % depth + i, later.lane), 0, 0)
-                prefetch(score, (later.tile, later.start % depth + i, later.lane + WIDTH), 0, 0)
         start, end, tile, bits = hits[h].start, hits[h].end, hits[h].tile, hits[h].bits
         rows, lane_states = score[tile], state[tile]
         at = start % depth
