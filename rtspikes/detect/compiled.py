@@ -14,6 +14,9 @@ from typing import Any
 
 from numba import njit
 
+Arguments = tuple[Any, ...]
+"""What a kernel is called with."""
+
 
 def _digest() -> str:
     """Return the hash of the package's sources."""

@@ -45,7 +45,10 @@ LONGEST_SLICE, SHORTEST_SLICE = 2048, 128
 """Samples that all stages see before time moves on: most, and fewest where channels are many; multiples of BLOCK."""
 
 SLICE_BYTES = 1 << 22
-"""Of the filtered signal in a slice, about: large enough for what a slice costs in Python to be little beside it."""
+"""Of the filtered signal in a slice, about: large enough for what a slice costs in Python to be little beside it.
+
+Four times as much with threads, which are woken for every slice.
+"""
 
 REBOUND_METHODS = ("threshold", "hoop", "matched")
 """Those whose threshold is one of the filtered signal."""
@@ -97,7 +100,7 @@ class Detector:
         """Samples from a crossing to its event's end."""
         self.initial_samples = 0 if sigma_uv is not None else max(1, round(settings.noise.initial_s * rate))
 
-        rows = SLICE_BYTES // (4 * info.n_channels) // BLOCK * BLOCK
+        rows = SLICE_BYTES * (4 if crew else 1) // (4 * info.n_channels) // BLOCK * BLOCK
         self._slice = min(LONGEST_SLICE, max(SHORTEST_SLICE, rows))
         before = max(self.method.back + max(self.pre, self._rebound.history), self.method.shadow.history)
         back = max(self.method.kept, before)
@@ -140,6 +143,11 @@ class Detector:
         together = self._reference is None and not settings.neighbours.amplitudes
         self._apart = together and len(self._searches) == len(parts)
         """Whether a part needs nothing of the others from raw samples to ended events."""
+        self._walks = self._apart and len(parts) > 1 and self.method.crosses_signal
+        if self._walks:
+            from rtspikes.detect.walk import walk_of
+
+            walk_of(*self._fronts[0].kind)
 
         self._first = self.next_sample = self._segment = self._armed = first_sample
         self._fresh = True
@@ -303,7 +311,7 @@ class Detector:
         at = first
         while at < stop:
             own = min(self.noise.boundary, self._storm.boundary, self.method.boundary)
-            border = (at // self._slice + 1) * self._slice
+            border = (at + self._slice) // BLOCK * BLOCK
             end = min(stop, border, self._schedule.next_sample, own)
             events.append(self._step(samples[at - first : end - first], at))
             at = end
@@ -364,8 +372,13 @@ class Detector:
                 search.look(look)
 
         def through(part: int) -> None:
-            before(part)
-            behind(part)
+            if self._walks and look is not None and not look.rising:
+                front, levels = self._fronts[part], self.noise.task(stop, part)
+                taken = front.arguments(samples, first, mask, own)
+                self._held[part] = self._searches[part].walk(front, taken, levels, look)
+            else:
+                before(part)
+                behind(part)
 
         if self._apart:
             self._share(through, len(self._fronts), samples)

@@ -20,7 +20,7 @@ from numba import boolean, float32, int16, int64, njit, uint8, uint32
 from numpy.typing import NDArray
 
 from rtspikes.detect.cascade import cascade, kinds_of
-from rtspikes.detect.compiled import kernel
+from rtspikes.detect.compiled import Arguments, kernel
 from rtspikes.detect.filter import passes_dc
 from rtspikes.detect.lanes import BLOCK, COLUMNS, HELD_BAD, HELD_BLANK, Lanes, f2, f3, f4, hit, i1, lane_type
 from rtspikes.detect.noise import NoiseRows
@@ -186,8 +186,18 @@ def _run(  # type: ignore[no-untyped-def]
     return some_held
 
 
+def filter_arguments(dtype: str) -> tuple[Any, ...]:
+    """Return the types of what the kernel takes, for samples of a type."""
+    samples = int16[:, ::1] if dtype == "int16" else float32[:, ::1]
+    return (
+        samples, int64, int64, int64, f2, f2, f2, f4, f3, uint8[:, :, ::1], lane_type[:, ::1],
+        uint8[:, ::1], boolean, boolean, f2, uint8[:, ::1], int64[:, ::1], i1,
+        int64, f3, int64[:, ::1], f3, int64, int64, f2, hit[::1], i1, samples, f2, f2, f2,
+    )  # fmt: skip
+
+
 @cache
-def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
+def filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
     """Return the kernel for a filter whose sections are of these kinds, and for samples of this type; compile it."""
     coefficients, restored, kept, step = cascade(kinds)
 
@@ -212,14 +222,9 @@ def _filter_of(kinds: tuple[str, ...], dtype: str) -> Callable[..., Any]:
         passed = less(low_b, load(below, (tile, other))) << uint32(WIDTH)
         return less(low_a, load(below, (tile, lane))) | passed
 
-    samples = int16[:, ::1] if dtype == "int16" else float32[:, ::1]
-    signature = boolean(
-        samples, int64, int64, int64, f2, f2, f2, f4, f3, uint8[:, :, ::1], lane_type[:, ::1],
-        uint8[:, ::1], boolean, boolean, f2, uint8[:, ::1], int64[:, ::1], i1,
-        int64, f3, int64[:, ::1], f3, int64, int64, f2, hit[::1], i1, samples, f2, f2, f2,
-    )  # fmt: skip
-
-    compiled: Callable[..., Any] = kernel(signature, using={"through": through}, key=(kinds, dtype))(_run)
+    compiled: Callable[..., Any] = kernel(
+        boolean(*filter_arguments(dtype)), using={"through": through}, key=(kinds, dtype)
+    )(_run)
     return compiled
 
 
@@ -234,7 +239,9 @@ class Front:
         self._sections = sections
         self._rails = np.stack([lanes.tiled(rails[0], -np.inf), lanes.tiled(rails[1], np.inf)])
         self._stride = stride
-        self._filter = _filter_of(kinds_of(sections), info.dtype)
+        self.kind = kinds_of(sections), info.dtype
+        """What `filter_of` makes its kernel for."""
+        self._filter = filter_of(*self.kind)
         self._padded = np.zeros((BLOCK, COLUMNS), info.dtype)
         self._in_uv = np.zeros((BLOCK, COLUMNS), np.float32)
         self._ones, self._zeros = np.ones(lanes.shape, np.float32), np.zeros(lanes.shape, np.float32)
@@ -257,16 +264,19 @@ class Front:
 
         mask: (≥ n, channels) what is blanked. rows: takes the filtered rows for a noise level.
         """
+        return bool(self._filter(*self.arguments(samples, first, mask, rows)))
+
+    def arguments(self, samples: Samples, first: int, mask: NDArray[np.uint8] | None, rows: NoiseRows) -> Arguments:
+        """Return what the kernel takes; see `run`."""
         lanes = self._lanes
         lanes.n_hits[0] = 0
-        held = self._filter(
+        return (
             samples, lanes.first_channel, lanes.n_channels, first, self._gain, self._offset, self._sections,
             self._states, lanes.trace, lanes.held, lanes.state, self._no_mask if mask is None else mask,
             mask is not None, self._continuous, self._last_good, self._blanked, self.bad, self._dirty_until,
             self._stride, self._rails, self.clipped, lanes.of(rows.rows), rows.base, rows.stride, lanes.below,
             lanes.hits, lanes.n_hits, self._padded, self._in_uv, self._ones, self._zeros,
         )  # fmt: skip
-        return bool(held)
 
     def restart(self, row: NDArray[np.generic]) -> None:
         """Begin a segment: set the filter to what a constant signal at the first sample's height would leave."""

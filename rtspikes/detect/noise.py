@@ -33,6 +33,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.detect.compiled import Arguments
 from rtspikes.detect.noise_kernels import follow, mad_sigma
 from rtspikes.detect.settings import NoiseSettings
 
@@ -196,21 +197,26 @@ class NoiseTracker:
 
     def work(self, sample: int, part: int) -> None:
         """Do what of a part of the last block's work is due at `sample`; parts may be worked on at the same time."""
-        if self._job is None:
-            return
-        tiles = self._parts[part]
-        progress = (sample - self._at * self.block) / self.block
-        due = min(tiles, int(np.ceil(progress * tiles)))
+        task = self.task(sample, part)
+        if task[-2] < task[-1]:
+            follow(*task)
+
+    def task(self, sample: int, part: int) -> Arguments:
+        """Return what `follow` is to be called with for that work, which then counts as done."""
+        tiles, done = self._parts[part], self._tiles_done[part]
+        due = done
+        if self._job is not None:
+            progress = (sample - self._at * self.block) / self.block
+            due = max(done, min(tiles, int(np.ceil(progress * tiles))))
+        self._tiles_done[part] = due
         slot = self._n_blocks % self._keep * self._pieces
         count = min(self._n_blocks + 1, self._keep) * self._pieces
-        buffer = self._buffers[self._job % 2]
+        buffer = self._buffers[(self._job or 0) % 2]
         before = sum(self._parts[:part])
-        if (done := self._tiles_done[part]) < due:
-            follow(
-                buffer.rows, buffer.valid, self._per_piece, self._values, slot, count, self._floor, QUIET_QUANTILE,
-                self._scatter, self._next, before + done, before + due,
-            )  # fmt: skip
-            self._tiles_done[part] = due
+        return (
+            buffer.rows, buffer.valid, self._per_piece, self._values, slot, count, self._floor, QUIET_QUANTILE,
+            self._scatter, self._next, before + done, before + due,
+        )  # fmt: skip
 
     def cross(self, sample: int) -> int | None:
         """Pass every block boundary up to and including `sample`; return the one where σ changed last, if it did."""

@@ -216,12 +216,14 @@ def quiet_levels(values, n, floor, quantile, scatter, result):  # type: ignore[n
             result[lane + c] = level[c] if counts[c] and FEWEST * counts[c] >= n else float32(0)
 
 
-@kernel(
-    void(
-        float32[:, :, ::1], uint8[::1], int64, float32[:, :, ::1], int64, int64, float32[:, ::1], float64, float64,
-        float32[:, ::1], int64, int64,
-    )
+FOLLOW_ARGUMENTS = (
+    float32[:, :, ::1], uint8[::1], int64, float32[:, :, ::1], int64, int64, float32[:, ::1], float64, float64,
+    float32[:, ::1], int64, int64,
 )  # fmt: skip
+"""Types of what `follow` takes."""
+
+
+@kernel(void(*FOLLOW_ARGUMENTS))
 def follow(  # type: ignore[no-untyped-def]
     rows, valid, per_piece, values, slot, n, floor, quantile, scatter, result, first, stop
 ):  # fmt: skip

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.detect.compiled import Arguments
+from rtspikes.detect.front import Front
 from rtspikes.detect.lanes import DONE_DTYPE, Lanes, Look, take_rows
 from rtspikes.detect.methods import Method
 from rtspikes.detect.noise import NoiseRows
@@ -67,25 +69,46 @@ class Search:
     def look(self, look: Look) -> None:
         """Make events of what is in the look's samples, and end those that are complete behind it."""
         self.method.scan(look)
-        self.end(look.segment, look.stop, drain=False)
+        if self._lanes.n_pending.any():
+            self.end(look.segment, look.stop, drain=False)
 
     def end(self, segment: int, end: int, drain: bool) -> None:
         """End the events that are complete at `end`, or all (`drain`: the segment ends there)."""
+        while not self._keep(bool(finish(*self._arguments(segment, end, drain)))):
+            pass
+
+    def _arguments(self, segment: int, end: int, drain: bool) -> Arguments:
+        """Return what `finish` takes."""
         x, ending = self._lanes, self._ending
-        whole = not x.n_pending.any()
-        while not whole:
-            whole = finish(
-                x.trace, x.held, x.state, x.pending, x.n_pending, segment, end, drain, self.method.back,
-                self.method.delay, ending.complete, ending.before, *ending.rebound, self.method.compared,
-                *self.method.shadow, x.first_channel, self._whole.trace, ending.nearest, self._done, self._waveforms,
-                self._near, self._n_done,
-            )  # fmt: skip
-            if n := int(self._n_done[0]):
-                done, waveforms, near = self._done[:n], self._waveforms[:n], self._near[:n]
-                if not whole:
-                    done, waveforms, near = done.copy(), waveforms.copy(), near.copy()
-                self._ended.append(Found(done, waveforms, near))
-                self._n_done[0] = 0
+        return (
+            x.trace, x.held, x.state, x.pending, x.n_pending, segment, end, drain, self.method.back,
+            self.method.delay, ending.complete, ending.before, *ending.rebound, self.method.compared,
+            *self.method.shadow, x.first_channel, self._whole.trace, ending.nearest, self._done, self._waveforms,
+            self._near, self._n_done,
+        )  # fmt: skip
+
+    def _keep(self, whole: bool) -> bool:
+        """Keep what the kernel has ended: as it is when that was the `whole`, which is returned."""
+        if n := int(self._n_done[0]):
+            done, waveforms, near = self._done[:n], self._waveforms[:n], self._near[:n]
+            if not whole:
+                done, waveforms, near = done.copy(), waveforms.copy(), near.copy()
+            self._ended.append(Found(done, waveforms, near))
+            self._n_done[0] = 0
+        return whole
+
+    def walk(self, front: Front, taken: Arguments, levels: Arguments, look: Look) -> bool:
+        """Do all from raw samples (`taken` by the `front`) to ended events in one kernel; tell whether one was held.
+
+        levels: the work for the noise level that is due.
+        """
+        from rtspikes.detect.walk import walk_of
+
+        ending = self._arguments(look.segment, look.stop, False)
+        held, whole = walk_of(*front.kind)(taken, levels, self.method.arguments(look), ending)
+        if not self._keep(whole):
+            self.end(look.segment, look.stop, drain=False)
+        return bool(held)
 
     def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """Let the method pass its boundary; σ: (all tiles, lanes), see `Method.cross`."""

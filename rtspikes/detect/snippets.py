@@ -81,12 +81,14 @@ def _blanked(held, lane, first, end):  # type: ignore[no-untyped-def]
     return False
 
 
-@kernel(
-    boolean(
-        f3, uint8[:, :, ::1], lane_type[:, ::1], pending_type[:, ::1], i1, int64, int64, boolean, int64, int64, int64,
-        int64, f1, int64, i1, f3, int64, int64, int64, int64, int64, f3, int32[:, ::1], done_type[::1], f2, f2, i1,
-    )
+FINISH_ARGUMENTS = (
+    f3, uint8[:, :, ::1], lane_type[:, ::1], pending_type[:, ::1], i1, int64, int64, boolean, int64, int64, int64,
+    int64, f1, int64, i1, f3, int64, int64, int64, int64, int64, f3, int32[:, ::1], done_type[::1], f2, f2, i1,
 )  # fmt: skip
+"""Types of what `finish` takes."""
+
+
+@kernel(boolean(*FINISH_ARGUMENTS))
 def finish(  # type: ignore[no-untyped-def]
     trace, held, state, pending, n_pending, segment, end, drain, back, delay, latency,
     pre, weights, before, spans, score, late, earlier, own, near, first_channel, whole, nearest, done, waveforms,

@@ -20,9 +20,6 @@ from rtspikes.types import RejectReason, SpikeFlag, StreamInfo
 LEAST_WELL = 16
 """Electrodes from which on coincidence means something: in smaller wells real spikes would be taken for artifacts."""
 
-FEWEST = 256
-"""Events that there is room for from the start."""
-
 _COINCIDENT_FLAG = np.uint8(SpikeFlag.COINCIDENT)
 _COINCIDENCE, _NEIGHBOUR = int(RejectReason.COINCIDENCE), int(RejectReason.NEIGHBOUR)
 
@@ -120,17 +117,17 @@ class Vetoes:
         self.nearest = self._nearest(info, xy, around, neighbours.amplitudes)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
-        self._events = np.zeros(FEWEST, DONE_DTYPE)  # the first `_n` are kept, the first `_judged` are out
-        self._waveforms = np.zeros((FEWEST, snippet), np.float32)
-        self._neighbours = np.zeros((FEWEST, neighbours.amplitudes), np.float32)
-        self._n = self._judged = 0
-        self.nothing = Ended(self._events[:0], self._waveforms[:0], np.zeros(0, np.uint8), self._neighbours[:0])
+        self._events = np.zeros(0, DONE_DTYPE)
+        self._waveforms = np.zeros((0, snippet), np.float32)
+        self._neighbours = np.zeros((0, neighbours.amplitudes), np.float32)
+        self._judged = 0  # of them, that are only there to be compared with
+        self.nothing = Ended(self._events, self._waveforms, np.zeros(0, np.uint8), self._neighbours)
         """No event."""
 
     @property
     def idle(self) -> bool:
         """Whether no event is kept."""
-        return not self._n
+        return not len(self._events)
 
     @property
     def hold(self) -> int:
@@ -176,37 +173,34 @@ class Vetoes:
         Every event with a crossing < stop + hold must have been given: what comes later cannot change a verdict.
         """
         if len(done):
-            self._make_room(len(done))
-            append(done, waveforms, neighbours, self._n, self._events, self._waveforms, self._neighbours)
-            self._n += len(done)
-        if not self._n:
+            self._add(done, waveforms, neighbours)
+        n = len(self._events)
+        if not n:
             return self.nothing
         first = self._judged
-        last, keep = places(self._events, self._n, stop, stop if stop == NEVER else stop - 2 * self._hold)
+        last, keep = places(self._events, n, stop, stop if stop == NEVER else stop - 2 * self._hold)
         ended = self._verdicts(first, last) if last > first else self.nothing
-        rest = self._n - keep
-        if keep:
-            for queue in (self._events, self._waveforms, self._neighbours):
-                queue[:rest] = queue[keep : self._n].copy()
-        self._n, self._judged = rest, last - keep
+        self._events, self._waveforms = self._events[keep:], self._waveforms[keep:]
+        self._neighbours = self._neighbours[keep:]
+        self._judged = last - keep
         return ended
 
-    def _make_room(self, n: int) -> None:
-        """Have room for `n` more events."""
-        most = len(self._events)
-        if self._n + n > most:
-            more = max(self._n + n, 2 * most) - most
-            self._events, self._waveforms, self._neighbours = (
-                np.concatenate([queue, np.zeros((more, *queue.shape[1:]), queue.dtype)])
-                for queue in (self._events, self._waveforms, self._neighbours)
-            )
+    def _add(self, done: NDArray[np.void], waveforms: NDArray[np.float32], neighbours: NDArray[np.float32]) -> None:
+        """Put events behind those that are kept, in order, into memory of their own: what goes out is a part of it."""
+        n = len(self._events)
+        kept = self._events, self._waveforms, self._neighbours
+        all_of = [np.empty((n + len(new), *new.shape[1:]), new.dtype) for new in (done, waveforms, neighbours)]
+        for whole, old in zip(all_of, kept, strict=True):
+            whole[:n] = old
+        self._events, self._waveforms, self._neighbours = all_of
+        append(done, waveforms, neighbours, n, *all_of)
 
     def _verdicts(self, first: int, last: int) -> Ended:
         """Return the events [first, last) of the queue with their verdicts."""
-        events = self._events[: self._n]
+        events = self._events
         out = events[first:last].copy()
         flags = np.zeros(len(out), np.uint8)
-        verdict = np.zeros(self._n, bool)
+        verdict = np.zeros(len(events), bool)
         if self._coincidence:
             _coincident(events, 0, self._within, self._well, self._needed, verdict)
             hit = verdict[first:last]
@@ -220,4 +214,4 @@ class Vetoes:
                 compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
             _outshone(compared, first, self._apart, self._reach, self._starts, self._near, self._newest, verdict)
             out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
-        return Ended(out, self._waveforms[first:last].copy(), flags, self._neighbours[first:last].copy())
+        return Ended(out, self._waveforms[first:last], flags, self._neighbours[first:last])

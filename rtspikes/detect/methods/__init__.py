@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtspikes.detect.compiled import Arguments
 from rtspikes.detect.lanes import Lanes, Look
 from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.settings import DetectSettings
@@ -71,6 +72,13 @@ class Method(Protocol):
 
     def scan(self, look: Look) -> None:
         """Make events."""
+
+    @property
+    def crosses_signal(self) -> bool:
+        """Whether it makes events where the filtered signal itself passes a threshold, and nothing else."""
+
+    def arguments(self, look: Look) -> Arguments:
+        """Return what the kernel takes that does so; only of a method that `crosses_signal`."""
 
     def cross(self, sample: int, sigma: NDArray[np.float32], frozen: bool) -> None:
         """Pass `boundary`, or several up to `sample`, where σ (tiles, lanes), µV, counts; `frozen`: learn nothing."""

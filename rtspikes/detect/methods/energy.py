@@ -50,6 +50,7 @@ def _score(trace, psi, score, segment, first, stop, k, window):  # type: ignore[
 class EnergyMethod(ThresholdMethod):
     """The smoothed energy operator is compared with the threshold."""
 
+    crosses_signal = False
     own_level = True
     widest_tile = WIDE_TILE
 

@@ -68,7 +68,7 @@ def _score(trace, weights, score, segment, first, stop):  # type: ignore[no-unty
 class MatchedMethod(ThresholdMethod):
     """The score of a matched filter is compared with the threshold."""
 
-    lanes_are_apart = False
+    crosses_signal = lanes_are_apart = False
     widest_tile = WIDE_TILE
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import int32, int64, njit, uint8, uint32, void
 
-from rtspikes.detect.compiled import kernel
+from rtspikes.detect.compiled import Arguments, kernel
 from rtspikes.detect.lanes import (
     BLOCK,
     COLUMNS,
@@ -74,12 +74,14 @@ def look(score, state, first, stop, below, above, hits, n_hits):  # type: ignore
         start = end
 
 
-@kernel(
-    void(
-        f3, f3, uint8[:, :, ::1], lane_type[:, ::1], int64, int64, hit[::1], i1, f2, f2,
-        int32[:, ::1], int64, int64, pending_type[:, ::1], i1, found_type[::1], i1,
-    )
+CROSS_ARGUMENTS = (
+    f3, f3, uint8[:, :, ::1], lane_type[:, ::1], int64, int64, hit[::1], i1, f2, f2,
+    int32[:, ::1], int64, int64, pending_type[:, ::1], i1, found_type[::1], i1,
 )  # fmt: skip
+"""Types of what `cross` takes."""
+
+
+@kernel(void(*CROSS_ARGUMENTS))
 def cross(  # type: ignore[no-untyped-def]
     score, trace, held, state, segment, armed, hits, n_hits, below, above,
     polarity, delay, hold_off, pending, n_pending, found, n_found,
@@ -130,6 +132,7 @@ def cross(  # type: ignore[no-untyped-def]
 class ThresholdMethod(SignalMethod):
     """What is compared, here the filtered signal as it is, makes an event where it crosses a threshold."""
 
+    crosses_signal = True
     widest_tile = COLUMNS
 
     def bind(self, lanes: Lanes) -> None:
@@ -142,9 +145,13 @@ class ThresholdMethod(SignalMethod):
         x = self._lanes
         if look_at.rising or not look_at.seen or self.compared is not x.trace:
             look(self.compared, x.state, look_at.first, look_at.stop, x.below, x.above, x.hits, x.n_hits)
-        if not x.n_hits[0]:
-            return
-        cross(
+        if x.n_hits[0]:
+            cross(*self.arguments(look_at))
+
+    def arguments(self, look_at: Look) -> Arguments:
+        """Return what `cross` takes for the look's samples."""
+        x = self._lanes
+        return (
             self.compared, x.trace, x.held, x.state, look_at.segment, look_at.armed, x.hits, x.n_hits, x.below, x.above,
             self._polarity, self.delay, look_at.hold_off, x.pending, x.n_pending, x.found, x.n_found,
         )  # fmt: skip
