@@ -12,6 +12,7 @@ also the order in which events end.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from rtspikes.detect.artifacts import Blanking, rails_of
 from rtspikes.detect.changes import Change
-from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUpdate, joined, together
+from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUpdate, joined
 from rtspikes.detect.filter import design, settling_samples
 from rtspikes.detect.front import Front
 from rtspikes.detect.health import Health
@@ -34,6 +35,7 @@ from rtspikes.detect.schedule import Schedule
 from rtspikes.detect.search import Ending, Search
 from rtspikes.detect.settings import ChannelRule, DetectSettings
 from rtspikes.detect.storm import StormBreaker
+from rtspikes.detect.tables import together
 from rtspikes.detect.vetoes import Vetoes
 from rtspikes.errors import ConfigError
 from rtspikes.protocols import Crew
@@ -41,14 +43,18 @@ from rtspikes.types import Samples, StreamInfo
 
 __all__ = ["Detector", "Events", "ThresholdUpdate"]
 
-LONGEST_SLICE, SHORTEST_SLICE = 2048, 128
-"""Samples that all stages see before time moves on: most, and fewest where channels are many; multiples of BLOCK."""
 
-SLICE_BYTES = 1 << 22
-"""Of the filtered signal in a slice, about: large enough for what a slice costs in Python to be little beside it.
+class SliceSizes(NamedTuple):
+    """How many samples all stages see before time moves on. Large enough for its cost in Python to be little."""
 
-Four times as much with threads, which are woken for every slice.
-"""
+    bytes: int  # of the filtered signal, about
+    fewest: int  # samples, also where channels are many; a multiple of BLOCK
+
+
+LONGEST_SLICE = 2048
+ALONE = SliceSizes(1 << 22, 128)
+SHARED = SliceSizes(1 << 24, 160)
+"""With threads, which are woken for every slice."""
 
 REBOUND_METHODS = ("threshold", "hoop", "matched")
 """Those whose threshold is one of the filtered signal."""
@@ -100,8 +106,9 @@ class Detector:
         """Samples from a crossing to its event's end."""
         self.initial_samples = 0 if sigma_uv is not None else max(1, round(settings.noise.initial_s * rate))
 
-        rows = SLICE_BYTES * (4 if crew else 1) // (4 * info.n_channels) // BLOCK * BLOCK
-        self._slice = min(LONGEST_SLICE, max(SHORTEST_SLICE, rows))
+        size = ALONE if crew is None or crew.size == 1 else SHARED
+        rows = size.bytes // (4 * info.n_channels) // BLOCK * BLOCK
+        self._slice = min(LONGEST_SLICE, max(size.fewest, rows))
         before = max(self.method.back + max(self.pre, self._rebound.history), self.method.shadow.history)
         back = max(self.method.kept, before)
         spacing = int(self.table.dead_samples.min())
@@ -406,11 +413,7 @@ class Detector:
         parts = [found for search in self._searches for found in search.take()]
         if not parts and self._vetoes.idle:
             return self._events(self._vetoes.nothing)
-        none = self._vetoes.nothing
-        done, waveforms, near = none.done, none.waveforms, none.neighbours
-        if parts:
-            done, waveforms, near = (together(list(column)) for column in zip(*parts, strict=True))
-        return self._events(self._vetoes.judge(done, waveforms, near, stop))
+        return self._events(self._vetoes.judge(parts, stop))
 
     def _events(self, ended: Ended) -> Events:
         found = together([search.take_found() for search in self._searches])

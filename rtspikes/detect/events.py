@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.detect.tables import crossings_table, write_ended
+from rtspikes.detect.tables import crossings_table, together, write_ended
 from rtspikes.types import CROSSING_DTYPE, REJECTED_DTYPE, SPIKE_DTYPE, UNOBSERVED_DTYPE
 
 
@@ -94,16 +94,6 @@ class Register:
             if n_whole < n:
                 waveforms, flags, neighbours = waveforms[whole], flags[whole], neighbours[whole]
         return Events(crossings, spikes, waveforms, flags, neighbours, rejected, crossings_to, spikes_to)
-
-
-def together(tables: list[NDArray[Any]]) -> NDArray[Any]:
-    """Return arrays one after the other. Those of records go as plain bytes: NumPy compares dtypes field by field."""
-    if len(tables) == 1:
-        return tables[0]
-    dtype = tables[0].dtype
-    if dtype.fields is None:
-        return np.concatenate(tables)
-    return np.concatenate([table.view(f"V{dtype.itemsize}") for table in tables]).view(dtype)
 
 
 def joined(events: list[Events]) -> Events:

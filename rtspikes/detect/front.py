@@ -32,10 +32,10 @@ PHYSICAL_UV = np.float32(1e9)
 
 _UNPHYSICAL_UV = np.nextafter(PHYSICAL_UV, np.float32(np.inf))
 
-AHEAD = 128
-"""Bytes that a row is asked for ahead of its use: two columns of int16.
+AHEAD = 256
+"""Bytes that a row is asked for ahead of its use: four columns of int16.
 
-Without it 1.2 Gsamples/s at 1024 channels, with 64 2.1, with 128 2.2, with 256 2.2."""
+Without it 1.2 Gsamples/s at 1024 channels, with it 2.2; at 26,400 with 64 bytes 0.5, with 256 0.85, with 1024 0.85."""
 
 
 @njit(nogil=True)

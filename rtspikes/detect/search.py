@@ -14,6 +14,7 @@ from rtspikes.detect.methods import Method
 from rtspikes.detect.noise import NoiseRows
 from rtspikes.detect.rebound import Rebound
 from rtspikes.detect.snippets import finish
+from rtspikes.detect.tables import Found
 
 MOST_ENDED = 16 * 1024 * 1024
 """Bytes of waveforms that are taken out of the kernel at a time."""
@@ -29,14 +30,6 @@ class Ending(NamedTuple):
     snippet: int
     rebound: Rebound
     nearest: NDArray[np.int32]
-
-
-class Found(NamedTuple):
-    """Events that have ended, in any order: DONE_DTYPE, waveforms, neighbours' amplitudes."""
-
-    done: NDArray[np.void]
-    waveforms: NDArray[np.float32]
-    near: NDArray[np.float32]
 
 
 class Search:

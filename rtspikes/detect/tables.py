@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import from_dtype, int64, types, void
 from numpy.typing import NDArray
@@ -52,25 +55,45 @@ def write_ended(done, next_id, spikes, rejected):  # type: ignore[no-untyped-def
             n_spikes += 1
 
 
-def append(
-    done: NDArray[np.void],
-    waveforms: NDArray[np.float32],
-    neighbours: NDArray[np.float32],
-    n: int,
-    events: NDArray[np.void],
-    kept_waveforms: NDArray[np.float32],
-    kept_neighbours: NDArray[np.float32],
-) -> None:
-    """Write ended events (DONE_DTYPE, in any order) and what belongs to them, in order, behind the `n` kept ones."""
-    _append(done, waveforms, neighbours, _order(done), n, events, kept_waveforms, kept_neighbours)
+class Found(NamedTuple):
+    """Events that have ended, in any order: DONE_DTYPE, waveforms, neighbours' amplitudes."""
+
+    done: NDArray[np.void]
+    waveforms: NDArray[np.float32]
+    near: NDArray[np.float32]
 
 
-@kernel(void(done_type[::1], f2, f2, int64[::1], int64, done_type[::1], f2, f2))
-def _append(done, waveforms, neighbours, order, n, events, kept_waveforms, kept_neighbours):  # type: ignore[no-untyped-def]
-    for i in range(len(order)):
-        events[n + i] = done[order[i]]
-        kept_waveforms[n + i] = waveforms[order[i]]
-        kept_neighbours[n + i] = neighbours[order[i]]
+def merged(kept: Found, parts: Sequence[Found]) -> Found:
+    """Return the events of `parts`, in order, behind those that are `kept`, in memory of their own."""
+    n, new = len(kept.done), sum(len(part.done) for part in parts)
+    every = Found(*(np.empty((n + new, *each.shape[1:]), each.dtype) for each in kept))
+    for whole, old in zip(every, kept, strict=True):
+        whole[:n] = old
+    places = np.empty(new, np.int64)
+    places[_order(together([part.done for part in parts]))] = np.arange(n, n + new)
+    at = 0
+    for part in parts:
+        _put(*part, places[at : at + len(part.done)], *every)
+        at += len(part.done)
+    return every
+
+
+@kernel(void(done_type[::1], f2, f2, int64[::1], done_type[::1], f2, f2))
+def _put(done, waveforms, neighbours, places, events, all_waveforms, all_neighbours):  # type: ignore[no-untyped-def]
+    for i in range(len(places)):
+        events[places[i]] = done[i]
+        all_waveforms[places[i]] = waveforms[i]
+        all_neighbours[places[i]] = neighbours[i]
+
+
+def together(tables: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays one after the other. Those of records go as plain bytes: NumPy compares dtypes field by field."""
+    if len(tables) == 1:
+        return tables[0]
+    dtype = tables[0].dtype
+    if dtype.fields is None:
+        return np.concatenate(tables)
+    return np.concatenate([table.view(f"V{dtype.itemsize}") for table in tables]).view(dtype)
 
 
 @kernel(types.Tuple((int64, int64))(done_type[::1], int64, int64, int64))  # type: ignore[no-untyped-call]

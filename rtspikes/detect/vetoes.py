@@ -5,6 +5,8 @@ Events come here ended and in order, and are kept until all that they are compar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import boolean, float64, int32, int64, void
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from rtspikes.detect.compiled import kernel
 from rtspikes.detect.events import Ended
 from rtspikes.detect.lanes import DONE_DTYPE, NEVER, done_type
 from rtspikes.detect.settings import ArtifactSettings, NeighbourSettings
-from rtspikes.detect.tables import append, places
+from rtspikes.detect.tables import Found, merged, places
 from rtspikes.errors import ConfigError
 from rtspikes.types import RejectReason, SpikeFlag, StreamInfo
 
@@ -117,17 +119,19 @@ class Vetoes:
         self.nearest = self._nearest(info, xy, around, neighbours.amplitudes)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
-        self._events = np.zeros(0, DONE_DTYPE)
-        self._waveforms = np.zeros((0, snippet), np.float32)
-        self._neighbours = np.zeros((0, neighbours.amplitudes), np.float32)
+        self._kept = Found(
+            np.zeros(0, DONE_DTYPE),
+            np.zeros((0, snippet), np.float32),
+            np.zeros((0, neighbours.amplitudes), np.float32),
+        )
         self._judged = 0  # of them, that are only there to be compared with
-        self.nothing = Ended(self._events, self._waveforms, np.zeros(0, np.uint8), self._neighbours)
+        self.nothing = Ended(self._kept.done, self._kept.waveforms, np.zeros(0, np.uint8), self._kept.near)
         """No event."""
 
     @property
     def idle(self) -> bool:
         """Whether no event is kept."""
-        return not len(self._events)
+        return not len(self._kept.done)
 
     @property
     def hold(self) -> int:
@@ -165,39 +169,27 @@ class Vetoes:
             out[c, : len(near)] = near
         return out
 
-    def judge(
-        self, done: NDArray[np.void], waveforms: NDArray[np.float32], neighbours: NDArray[np.float32], stop: int
-    ) -> Ended:
+    def judge(self, parts: Sequence[Found], stop: int) -> Ended:
         """Take ended events, and return those with a crossing < `stop`, by (crossing, channel), with their verdicts.
 
         Every event with a crossing < stop + hold must have been given: what comes later cannot change a verdict.
         """
-        if len(done):
-            self._add(done, waveforms, neighbours)
-        n = len(self._events)
+        if parts:
+            self._kept = merged(self._kept, parts)
+        n = len(self._kept.done)
         if not n:
             return self.nothing
         first = self._judged
-        last, keep = places(self._events, n, stop, stop if stop == NEVER else stop - 2 * self._hold)
+        last, keep = places(self._kept.done, n, stop, stop if stop == NEVER else stop - 2 * self._hold)
         ended = self._verdicts(first, last) if last > first else self.nothing
-        self._events, self._waveforms = self._events[keep:], self._waveforms[keep:]
-        self._neighbours = self._neighbours[keep:]
+        kept = self._kept
+        self._kept = Found(kept.done[keep:], kept.waveforms[keep:], kept.near[keep:])
         self._judged = last - keep
         return ended
 
-    def _add(self, done: NDArray[np.void], waveforms: NDArray[np.float32], neighbours: NDArray[np.float32]) -> None:
-        """Put events behind those that are kept, in order, into memory of their own: what goes out is a part of it."""
-        n = len(self._events)
-        kept = self._events, self._waveforms, self._neighbours
-        all_of = [np.empty((n + len(new), *new.shape[1:]), new.dtype) for new in (done, waveforms, neighbours)]
-        for whole, old in zip(all_of, kept, strict=True):
-            whole[:n] = old
-        self._events, self._waveforms, self._neighbours = all_of
-        append(done, waveforms, neighbours, n, *all_of)
-
     def _verdicts(self, first: int, last: int) -> Ended:
         """Return the events [first, last) of the queue with their verdicts."""
-        events = self._events
+        events = self._kept.done
         out = events[first:last].copy()
         flags = np.zeros(len(out), np.uint8)
         verdict = np.zeros(len(events), bool)
@@ -214,4 +206,4 @@ class Vetoes:
                 compared["reason"] = np.where(verdict & (compared["reason"] == 0), _COINCIDENCE, compared["reason"])
             _outshone(compared, first, self._apart, self._reach, self._starts, self._near, self._newest, verdict)
             out["reason"] = np.where(verdict[first:last] & (out["reason"] == 0), _NEIGHBOUR, out["reason"])
-        return Ended(out, self._waveforms[first:last], flags, self._neighbours[first:last])
+        return Ended(out, self._kept.waveforms[first:last], flags, self._kept.near[first:last])
