@@ -56,7 +56,7 @@ def _below(values, n, bound):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _select(values, n, rank):  # type: ignore[no-untyped-def]
+def select(values, n, rank):  # type: ignore[no-untyped-def]
     """Return the `rank`-th smallest (from 0) of each lane's first `n` values; NaN counts as the largest."""
     bits = filled(float32(0))
     for b in range(31, -1, -1):
@@ -135,7 +135,7 @@ def mad_sigma(rows, valid, sigma):  # type: ignore[no-untyped-def]
     for lane in range(0, len(sigma), WIDTH):
         n = _gathered(rows, valid, 0, len(rows), 1, lane, values)
         rank = _counts(values, n, counts)
-        _deviations(values, n, _select(values, n, rank))
+        _deviations(values, n, select(values, n, rank))
         store(found, 0, _select_positive(values, n, rank, 0))
         for c in range(min(WIDTH, len(sigma) - lane)):
             enough = counts[c] > 0 and 2 * counts[c] >= n_valid
@@ -158,7 +158,7 @@ def piece_sigmas(rows, valid, per_piece, values):  # type: ignore[no-untyped-def
     counts, found = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     for lane in range(0, lanes, WIDTH):
         n = _gathered(rows, valid, 0, used, step, lane, part)
-        centre = _select(part, n, _counts(part, n, counts))
+        centre = select(part, n, _counts(part, n, counts))
         for p in range(pieces):
             n = _gathered(rows, valid, p * per_piece, (p + 1) * per_piece, 1, lane, piece)
             rank = _counts(piece, n, counts)
