@@ -27,6 +27,7 @@ from bench import (
     peers,
     scale,
     simulation,
+    stages,
     startup,
     summary,
     wire,
@@ -35,6 +36,7 @@ from rtspikes.cli.doctor.command import machine
 
 BENCHES = {
     "detector": detector,
+    "stages": stages,
     "peers": peers,
     "scale": scale,
     "datapath": datapath,
