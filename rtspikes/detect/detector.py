@@ -24,7 +24,7 @@ from rtspikes.detect.events import Ended, Events, Finding, Register, ThresholdUp
 from rtspikes.detect.filter import design, settling_samples
 from rtspikes.detect.front import Front
 from rtspikes.detect.health import Health
-from rtspikes.detect.lanes import BLOCK, NEVER, Lanes, Look
+from rtspikes.detect.lanes import BLOCK, FOUND_DTYPE, NEVER, Lanes, Look
 from rtspikes.detect.levels import ThresholdTable
 from rtspikes.detect.methods import make_method
 from rtspikes.detect.noise import INITIAL_ROW_RATE_HZ, NoiseRows, NoiseTracker, prime_stride
@@ -163,6 +163,7 @@ class Detector:
         self.counts = np.zeros(info.n_channels, np.int64)
         """Spikes of each channel so far."""
         self._register = Register()
+        self._none_found = np.zeros(0, FOUND_DTYPE)
         self._schedule = Schedule(info, self.table, self.noise, self._blanking)
         self._start_update: ThresholdUpdate | None = None
         if sigma_uv is not None:
@@ -311,18 +312,19 @@ class Detector:
             events.append(self._told(self._start_update))
             events.append(self._told_of(self._start_findings))
             self._start_update, self._start_findings = None, []
-        self._cross(first, events)
+        if self._due <= first:
+            self._cross(first, events)
         if self._fresh or restart or first != self.next_sample:
             self._restart(samples[0], first)
         stop = first + len(samples)
         at = first
         while at < stop:
-            own = min(self.noise.boundary, self._storm.boundary, self.method.boundary)
-            border = (at + self._slice) // BLOCK * BLOCK
-            end = min(stop, border, self._schedule.next_sample, own)
+            due = self._due
+            end = min(stop, (at + self._slice) // BLOCK * BLOCK, due)
             events.append(self._step(samples[at - first : end - first], at))
             at = end
-            self._cross(at, events)
+            if due <= at:
+                self._cross(at, events)
         return joined(events)
 
     def finish(self) -> Events:
@@ -416,7 +418,8 @@ class Detector:
         return self._events(self._vetoes.judge(parts, stop))
 
     def _events(self, ended: Ended) -> Events:
-        found = together([search.take_found() for search in self._searches])
+        parts = [found for search in self._searches if len(found := search.take_found())]
+        found = together(parts) if parts else self._none_found
         events = self._register.enter(found, ended, self._crossings_to, self._spikes_to)
         if len(events.spikes):
             self.counts += np.bincount(events.spikes["channel"], minlength=len(self.counts))
@@ -439,6 +442,14 @@ class Detector:
         self._fresh = False
 
     # boundaries
+
+    @property
+    def _due(self) -> int:
+        """The next sample at which something changes."""
+        return min(
+            self._schedule.next_sample, self.noise.boundary, self._own_level.boundary, self._storm.boundary,
+            self.method.boundary,
+        )  # fmt: skip
 
     def _cross(self, sample: int, events: list[Events]) -> None:
         """Pass all boundaries up to `sample`, in order; at one sample noise level, storm and method come first."""

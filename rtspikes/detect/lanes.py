@@ -166,10 +166,12 @@ class Lanes:
 
     def take_found(self) -> NDArray[np.void]:
         """Return the crossings found since this was last called; good until more are found."""
-        found = self.found[: self.n_found[0]]
-        if self.first_channel:
-            found["channel"] += self.first_channel
-        self.n_found[0] = 0
+        n = int(self.n_found[0])
+        found = self.found[:n]
+        if n:
+            self.n_found[0] = 0
+            if self.first_channel:
+                found["channel"] += self.first_channel
         return found
 
 

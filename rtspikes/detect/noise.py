@@ -28,6 +28,7 @@ on white and on coloured noise (`tests/unit/detect/test_noise.py`; seeds of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from statistics import NormalDist
 
 import numpy as np
@@ -197,18 +198,20 @@ class NoiseTracker:
 
     def work(self, sample: int, part: int) -> None:
         """Do what of a part of the last block's work is due at `sample`; parts may be worked on at the same time."""
-        task = self.task(sample, part)
-        if task[-2] < task[-1]:
-            follow(*task)
+        if self._due(sample, part) > self._tiles_done[part]:
+            follow(*self.task(sample, part))
+
+    def _due(self, sample: int, part: int) -> int:
+        """Return how many of a part's tiles are to be done at `sample`."""
+        if self._job is None:
+            return 0
+        tiles = int(self._parts[part])
+        return min(tiles, ceil((sample - self._at * self.block) / self.block * tiles))
 
     def task(self, sample: int, part: int) -> Arguments:
         """Return what `follow` is to be called with for that work, which then counts as done."""
-        tiles, done = self._parts[part], self._tiles_done[part]
-        due = done
-        if self._job is not None:
-            progress = (sample - self._at * self.block) / self.block
-            due = max(done, min(tiles, int(np.ceil(progress * tiles))))
-        self._tiles_done[part] = due
+        done = self._tiles_done[part]
+        due = self._tiles_done[part] = max(done, self._due(sample, part))
         slot = self._n_blocks % self._keep * self._pieces
         count = min(self._n_blocks + 1, self._keep) * self._pieces
         buffer = self._buffers[(self._job or 0) % 2]
