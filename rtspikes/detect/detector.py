@@ -367,6 +367,7 @@ class Detector:
         referenced: whether to take the common reference off.
         """
         stop = first + len(samples)
+        shared = samples.size >= WORTH_SHARING
         mask = self._blanking.find(samples, first)
         own = self._own_level.rows if rows is self.noise.rows else rows
         levelled = rows if referenced and self._own_level is not self.noise else None
@@ -384,7 +385,7 @@ class Detector:
                 search.look(look)
 
         def through(part: int) -> None:
-            if self._walks and look is not None and not look.rising:
+            if self._walks and shared and look is not None and not look.rising:
                 front, levels = self._fronts[part], self.noise.task(stop, part)
                 taken = front.arguments(samples, first, mask, own)
                 self._held[part] = self._searches[part].walk(front, taken, levels, look)
@@ -393,21 +394,21 @@ class Detector:
                 behind(part)
 
         if self._apart:
-            self._share(through, len(self._fronts), samples)
+            self._share(through, len(self._fronts), shared)
         else:
-            self._share(before, len(self._fronts), samples)
+            self._share(before, len(self._fronts), shared)
             if referenced and self._reference is not None:
                 self._reference.run(first, stop)
-            self._share(behind, len(self._searches), samples)
+            self._share(behind, len(self._searches), shared)
         n_intervals = self._blanking.follow(first, stop, self._armed, any(self._held), rows)
         if own is not rows and self._blanking.hidden is not None:
             some = slice(-(-first // rows.stride) - rows.base, -(-stop // rows.stride) - rows.base)
             own.rows[:, some][np.isnan(rows.rows[:, some])] = np.nan
         return n_intervals
 
-    def _share(self, job: Callable[[int], None], n: int, samples: Samples) -> None:
+    def _share(self, job: Callable[[int], None], n: int, worth_it: bool) -> None:
         """Do `n` parts of a job, each in a thread of its own where there are any and that is worth it."""
-        if self._crew is None or n == 1 or samples.size < WORTH_SHARING:
+        if self._crew is None or n == 1 or not worth_it:
             for part in range(n):
                 job(part)
         else:
