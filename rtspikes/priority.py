@@ -26,7 +26,7 @@ NICE = -10
 SENDING = "ZMQbg/IO/"
 """How libzmq calls the threads that write to the subscribers' sockets (Linux)."""
 
-CHANNELS_A_THREAD = 1024
+CHANNELS_A_THREAD = 4096
 """With fewer to each, what threads cost to start and to wait for is more than what they save."""
 
 WINDOWS_CORES = 64
@@ -42,7 +42,7 @@ class CpuSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     threads: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | Literal["auto"],
-        Meta(description='threads that detect; "auto": one for each 1024 channels, as long as there are cores'),
+        Meta(description='threads that detect; "auto": one for each 4096 channels, as long as there are cores'),
     ] = "auto"
     pin: Annotated[
         tuple[int, ...],
