@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rtspikes_devices.sim import source
+
 from rtspikes.detect.cascade import kinds_of
 from rtspikes.detect.filter import design
 from rtspikes.detect.front import filter_of
 from rtspikes.detect.methods import energy, hoop, matched, threshold, window
 from rtspikes.detect.settings import DetectSettings, FilterSettings
 from rtspikes.detect.walk import walk_of
-from rtspikes_devices.sim import source
 from tests.simulated import RATE_HZ
 from tests.unit.detect.options import CASES
 
