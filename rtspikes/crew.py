@@ -15,7 +15,9 @@ from typing import Self
 PATIENCE_S = 0.5
 """How long a thread waits before it looks whether it is to end."""
 
-_Job = tuple[Callable[[int], None], int]
+_Results = SimpleQueue[BaseException | None]
+
+_Job = tuple[Callable[[int], None], int, _Results]
 
 
 class ThreadCrew:
@@ -24,8 +26,7 @@ class ThreadCrew:
     def __init__(self, size: int) -> None:
         self.size = size
         self._ended = threading.Event()
-        self._jobs: list[SimpleQueue[_Job]] = [SimpleQueue() for _ in range(size - 1)]
-        self._results: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._jobs: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(size - 1)]
         self._threads = [
             threading.Thread(target=self._work, args=(jobs,), name=f"rtspikes-detecting-{i + 2}", daemon=True)
             for i, jobs in enumerate(self._jobs)
@@ -41,44 +42,44 @@ class ThreadCrew:
     ) -> None:
         self._ended.set()
         for jobs in self._jobs:
-            jobs.put((_nothing, 0))
+            jobs.put(None)
         for thread in self._threads:
             thread.join()
 
-    def _work(self, jobs: SimpleQueue[_Job]) -> None:
+    def _work(self, jobs: SimpleQueue[_Job | None]) -> None:
         while not self._ended.is_set():
             try:
-                job, part = jobs.get(timeout=PATIENCE_S)
+                given = jobs.get(timeout=PATIENCE_S)
             except Empty:
                 continue
+            if given is None:
+                return
+            job, part, results = given
             try:
                 job(part)
             except BaseException as error:
-                self._results.put(error)
+                results.put(error)
             else:
-                self._results.put(None)
+                results.put(None)
 
     def run(self, job: Callable[[int], None], n: int) -> None:
         """See `Crew`."""
+        results: _Results = SimpleQueue()
         for part in range(1, n):
-            self._jobs[part - 1].put((job, part))
+            self._jobs[part - 1].put((job, part, results))
         errors: list[BaseException | None] = []
         try:
             job(0)
         finally:  # the others still work in the caller's memory
-            errors = [self._result() for _ in range(1, n)]
+            errors = [self._result(results) for _ in range(1, n)]
         for error in errors:
             if error is not None:
                 raise error
 
-    def _result(self) -> BaseException | None:
+    def _result(self, results: _Results) -> BaseException | None:
         while True:
             try:
-                return self._results.get(timeout=PATIENCE_S)
+                return results.get(timeout=PATIENCE_S)
             except Empty:
                 if not all(thread.is_alive() for thread in self._threads):
                     return RuntimeError("a detecting thread has died")
-
-
-def _nothing(part: int) -> None:
-    """Do nothing: wakes a thread that is to end."""

@@ -101,6 +101,9 @@ def _remedy(priority: str) -> str:
 
 def _pin(cores: Sequence[int]) -> None:
     """Let the calling thread run on `cores` only."""
+    for core in cores:
+        if not 0 <= core < (os.cpu_count() or 1):
+            raise ValueError(f"this computer has no core {core}")
     if sys.platform.startswith("linux"):
         os.sched_setaffinity(0, cores)
     elif sys.platform == "win32":

@@ -58,7 +58,7 @@ def _mark(raw, first, before, follows, rails, slew, blank_until, group, enough, 
                 leaps = False
                 if i > 0 or follows:
                     last = float32(raw[i - 1, c]) if i > 0 else before[c]
-                    leaps = abs(value - last) >= slew[c]
+                    leaps = abs(value - last) >= slew[c] and slew[c] < np.inf  # a sample may be infinite
                 if (at_rail or leaps) and group[c] >= 0:
                     flags[c] |= 2
                     counts[group[c]] += 1
@@ -183,7 +183,9 @@ class Blanking:
         self._opened = np.full(lanes.shape, -1, np.int64)
         self._closes = np.zeros(lanes.shape, np.int64)
         self._blank_end = np.zeros(lanes.shape, np.int64)
-        most = 2 * n + n * (slice_samples // 2 + 1)
+        most = n * (
+            slice_samples + 2
+        )  # without a hold-off each sample may be an interval; pages that are not used cost nothing
         self._intervals = np.zeros(most, UNOBSERVED_DTYPE)
         self._hidden = np.zeros(n, np.int64)
         self.hidden: NDArray[np.int64] | None = None

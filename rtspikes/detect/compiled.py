@@ -35,7 +35,8 @@ def kernel(
     """Compile a function for `signatures`, without the GIL, unless it is on disk from the same sources.
 
     using: what stands for these global names in it, where that is not the same in every kernel that is made of the
-    function; `key` tells them apart.
+    function; `key` tells them apart, on disk by files of their own: processes that compile different ones at the same
+    time would otherwise take each other's numbers.
     """
 
     def compiled(function: Any) -> Any:
@@ -45,7 +46,8 @@ def kernel(
         names = {**function.__globals__, **(using or {})}
         stamped = FunctionType(code, names, function.__name__, function.__defaults__, cells)
         stamped.__doc__, stamped.__module__ = function.__doc__, function.__module__
-        stamped.__qualname__ = function.__qualname__
+        own = "" if key is None else "_" + hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+        stamped.__qualname__ = function.__qualname__ + own
         return njit(signatures, nogil=True, cache=True)(stamped)
 
     return compiled

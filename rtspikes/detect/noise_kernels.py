@@ -158,7 +158,9 @@ def piece_sigmas(rows, valid, per_piece, values):  # type: ignore[no-untyped-def
     counts, found = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     for lane in range(0, lanes, WIDTH):
         n = _gathered(rows, valid, 0, used, step, lane, part)
+        zero = filled(float32(0))
         centre = select(part, n, _counts(part, n, counts))
+        centre = where_less(zero, load(counts, 0), centre, zero)
         for p in range(pieces):
             n = _gathered(rows, valid, p * per_piece, (p + 1) * per_piece, 1, lane, piece)
             rank = _counts(piece, n, counts)

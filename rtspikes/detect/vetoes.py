@@ -112,11 +112,13 @@ class Vetoes:
         for asked, key in ((self._exclusive, "exclusive"), (neighbours.amplitudes, "amplitudes")):
             if asked and np.isnan(xy).any(axis=1).all():
                 raise ConfigError(f"detect.neighbours.{key} needs electrode positions, and the stream has none")
-        around = self._around(xy, neighbours.radius_um) if self._exclusive or neighbours.amplitudes else []
-        self._starts = np.cumsum([0, *map(len, around)]).astype(np.int64)
-        self._near = np.array([c for group in around for c in group], np.int32)
+        radius = neighbours.radius_um
+        around = self._around(xy, radius) if self._exclusive or neighbours.amplitudes else []
+        near = [others[((xy[others] - xy[c]) ** 2).sum(axis=1) <= radius * radius] for c, others in enumerate(around)]
+        self._starts = np.cumsum([0, *map(len, near)]).astype(np.int64)
+        self._near = np.array([c for group in near for c in group], np.int32)
         self._newest = np.full(info.n_channels, -1, np.int64)
-        self.nearest = self._nearest(info, xy, around, neighbours.amplitudes)
+        self.nearest = self._nearest(info, xy, around, neighbours.amplitudes, radius)
         """(channels, K): positions of the nearest electrodes of each channel's well within the radius; −1: fewer."""
         self._hold = (self._within if self._coincidence else 0) + (self._reach if self._exclusive else 0)
         self._kept = Found(
@@ -139,9 +141,9 @@ class Vetoes:
         return self._hold
 
     def _around(self, xy: NDArray[np.float64], radius: float) -> list[NDArray[np.int64]]:
-        """Return which other channels of its well lie within `radius` (µm) of each channel, by position.
+        """Return which other channels of its well lie within `radius` (µm), or a trifle more, of each channel.
 
-        xy: (channels, 2) µm; NaN: nobody knows where.
+        By position. xy: (channels, 2) µm; NaN: nobody knows where.
         """
         from scipy.spatial import cKDTree
 
@@ -153,18 +155,18 @@ class Vetoes:
             places = xy[members]
             for c, near in zip(members, cKDTree(places).query_ball_point(places, radius * (1 + 1e-9)), strict=True):
                 others = members[np.sort(near)]
-                square = ((xy[others] - xy[c]) ** 2).sum(axis=1)
-                around[c] = others[(square <= radius * radius) & (others != c)]
+                around[c] = others[others != c]
         return around
 
     def _nearest(
-        self, info: StreamInfo, xy: NDArray[np.float64], around: list[NDArray[np.int64]], k: int
+        self, info: StreamInfo, xy: NDArray[np.float64], around: list[NDArray[np.int64]], k: int, radius: float
     ) -> NDArray[np.int32]:
         out = np.full((info.n_channels, k), -1, np.int32)
         electrode = np.array([c.kind == "electrode" for c in info.channels])
         for c in np.flatnonzero(electrode) if k else ():
             near = around[c][electrode[around[c]]]
             far = np.hypot(*(xy[near] - xy[c]).T)
+            near, far = near[far <= radius], far[far <= radius]
             near = near[np.argsort(far, kind="stable")][:k]
             out[c, : len(near)] = near
         return out

@@ -54,3 +54,22 @@ def test_its_threads_end_with_it() -> None:
     with ThreadCrew(4):
         assert threading.active_count() == before + 3
     assert threading.active_count() == before
+
+
+def test_what_a_part_returns_late_is_nobodys_but_its_own_runs() -> None:
+    go_on = threading.Event()
+
+    def slow(part: int) -> None:
+        if part == 1:
+            assert go_on.wait(20)
+        else:
+            raise KeyboardInterrupt  # as Ctrl-C does while the caller waits
+
+    with ThreadCrew(2) as crew:
+        waiting = threading.Timer(0.2, go_on.set)
+        waiting.start()
+        with pytest.raises(KeyboardInterrupt):
+            crew.run(slow, 2)
+        done: list[int] = []
+        crew.run(done.append, 2)
+        assert sorted(done) == [0, 1]

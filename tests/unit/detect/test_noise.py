@@ -296,3 +296,13 @@ def test_a_gap_of_years_is_passed_at_once_and_sigma_goes_on_as_behind_a_short_on
         found.append([(at - behind if at >= behind else at, sigma) for at, sigma in updates])
     assert found[0] == found[1]
     assert any(at > block for at, _ in found[0])
+
+
+def test_a_lane_without_a_sampled_row_is_measured_around_zero() -> None:
+    rows, pieces = 40, 5
+    grid = np.random.default_rng(2).normal(0, 3, (rows * pieces, 16)).astype(np.float32)
+    grid[::pieces, 3] = np.nan  # those that the centre is taken from
+    values = np.zeros((pieces, 16), np.float32)
+    piece_sigmas(grid, np.ones(len(grid), np.uint8), rows, values)
+    part = grid[:rows, 3]
+    assert values[0, 3] == pytest.approx(np.median(np.abs(part[np.isfinite(part)])) / 0.6745, rel=0.05)

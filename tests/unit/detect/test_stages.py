@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace as with_
 from numpy.typing import NDArray
 
 from rtspikes.detect.changes import Blank, Change, Mute, Threshold, Unmute
 from rtspikes.detect.detector import Detector
-from rtspikes.detect.settings import DetectSettings, NoiseSettings
+from rtspikes.detect.settings import ArtifactSettings, DetectSettings, NoiseSettings
 from rtspikes.types import StreamInfo, UnobservedReason
 from tests.reference_stages import Stages
+from tests.simulated import stream_info
 from tests.unit.detect import options
 from tests.unit.detect.options import BLANKS, CHANNELS, INFO, PLAIN, QUICK, in_float, of, recording
 from tests.unit.detect.streaming import Results, Segments, cut, stream
@@ -95,6 +96,7 @@ SHORT = 1500
 
 
 @settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(schedule=[], gaps=[(160, 3000)], start=310, size=2000, in_float32=True, case="rails in µV, no hold-off")
 @given(
     schedule=st.lists(st.tuples(st.integers(0, SHORT + 100), CHANGE), max_size=6),
     gaps=st.lists(st.tuples(st.integers(1, SHORT - 1), st.sampled_from([0, 1, 90, 3000])), max_size=3),
@@ -145,3 +147,14 @@ def test_every_case_has_events_to_compare() -> None:
         results = stream(SPLIT, INFO, with_(case, noise=GIVEN), [700], sigma_uv=SIGMA, changes=CHANGES)
         assert results.counts.sum() > 15, name
     assert PLAIN.noise is QUICK
+
+
+def test_without_a_hold_off_every_sample_may_be_an_interval() -> None:
+    info = stream_info(40)
+    settings = of(artifacts=ArtifactSettings(hold_off_ms=0.0, coincidence="off"))
+    samples = np.random.default_rng(3).integers(-40, 40, (9000, 40)).astype(np.int16)
+    results = stream([(0, samples)], info, settings, [9000], changes=[(2000, Blank("*", 300.0))])
+    hidden = np.concatenate([e.unobserved for e in results])
+    length = round(0.3 * info.rate_hz)
+    assert (hidden["stop"] - hidden["sample"]).sum() == 40 * length
+    assert (results.observed == 9000 - length).all()
