@@ -21,7 +21,7 @@ from rtspikes.cli.children import start_rtspikes
 from rtspikes.cli.examples import examples
 from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.latency_report import LOOPBACK, report
-from rtspikes.cli.parameters import Number, OneOf, PathTo, Setting, Source, configurations
+from rtspikes.cli.parameters import Number, OneOf, PathTo, Source, configurations, set_option
 from rtspikes.cli.progress import said_if_slow
 from rtspikes.clock import LslClock
 from rtspikes.errors import ConfigError, DataError, nearest
@@ -90,14 +90,7 @@ class Heard:
 )
 @click.option("--log", is_flag=True, help="With a logger beside it; its log is thrown away.")
 @click.option("--config", "config_path", type=PathTo(configurations, ConfigError), help="Your settings (TOML).")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    type=Setting(),
-    metavar="KEY=VALUE",
-    help="A setting, for example cpu.priority=realtime (repeatable).",
-)
+@set_option("A setting, for example cpu.priority=realtime (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")  # fmt: skip
 def latency(
     uri: str | None,

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,6 +16,8 @@ from click.shell_completion import CompletionItem
 from rtspikes.errors import DataError, RtspikesError, nearest
 
 SESSION = ".rtspikes"
+
+Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]
@@ -195,3 +197,8 @@ def _entries(incomplete: str, suffixes: tuple[str, ...]) -> Iterator[str]:
             yield path
         elif entry.is_dir() and not entry.name.endswith(SESSION):
             yield f"{path}/"
+
+
+def set_option(help_text: str) -> Callable[[Command], Command]:
+    """Return the option `--set KEY=VALUE`, which the command gets as `overrides`."""
+    return click.option("--set", "overrides", multiple=True, type=Setting(), metavar="KEY=VALUE", help=help_text)

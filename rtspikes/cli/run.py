@@ -17,7 +17,7 @@ from rtspikes.cli.failures import one_line
 from rtspikes.cli.figures import counted
 from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.like import given_keys, like_session
-from rtspikes.cli.parameters import Number, PathTo, Setting, Source, configurations, recordings, sessions
+from rtspikes.cli.parameters import Number, PathTo, Source, configurations, recordings, sessions, set_option
 from rtspikes.cli.progress import Progress, said_if_slow, samples_lost
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.errors import ConfigError
@@ -55,8 +55,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--insecure", is_flag=True,
                          help="Let --publish be an address for others without keys: whoever reaches it can read."),
             click.option("-v", "--verbose", is_flag=True, help="Show liblsl's own messages."),
-            click.option("--set", "overrides", multiple=True, type=Setting(), metavar="KEY=VALUE",
-                         help="Any setting, for example detect.threshold=4.5 (repeatable)."),
+            set_option("Any setting, for example detect.threshold=4.5 (repeatable)."),
         ]
     ):  # fmt: skip
         command = option(command)

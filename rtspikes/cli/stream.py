@@ -19,7 +19,7 @@ import msgspec
 import rtspikes.lsl
 from rtspikes.cli.examples import examples
 from rtspikes.cli.interrupts import interrupts
-from rtspikes.cli.parameters import Number, Setting, Source
+from rtspikes.cli.parameters import Number, Source, set_option
 from rtspikes.cli.quantities import time as time_with_unit
 from rtspikes.cli.stream_options import fault_options, fault_settings
 from rtspikes.cli.stream_report import Display, Record, Teller, summary
@@ -78,14 +78,7 @@ LONGEST_NAME = 200
     metavar="FILE",
     help="Write every fault, its sample and what was lost as JSON lines; totals are the last.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    type=Setting(),
-    metavar="KEY=VALUE",
-    help="A setting of the source, for example source.uv_per_unit=0.1 (repeatable).",
-)
+@set_option("A setting of the source, for example source.uv_per_unit=0.1 (repeatable).")
 @click.option("-v", "--verbose", is_flag=True, help="Show liblsl's own messages.")
 def stream(
     uri: str,

@@ -11,7 +11,7 @@ import click
 from rtspikes.cli.examples import examples
 from rtspikes.cli.failures import one_line
 from rtspikes.cli.interrupts import interrupts
-from rtspikes.cli.parameters import Number, PathOrUri, PathTo, Setting, configurations, recordings_and_sessions
+from rtspikes.cli.parameters import Number, PathOrUri, PathTo, configurations, recordings_and_sessions, set_option
 from rtspikes.cli.progress import Steps
 from rtspikes.cli.sessions import whole
 from rtspikes.config import Config, load_config
@@ -56,14 +56,7 @@ FILE_S, SOURCE_S = 60.0, 20.0
     help=f"How much signal to look at [default: {FILE_S:g} of a file, {SOURCE_S:g} of a source].",
 )
 @click.option("--config", "config_path", type=PathTo(configurations, ConfigError), help="Settings (TOML).")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    type=Setting(),
-    metavar="KEY=VALUE",
-    help="Any setting, for example detect.method=energy (repeatable).",
-)
+@set_option("Any setting, for example detect.method=energy (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="All figures, as one JSON object.")  # fmt: skip
 def tune(
     what: Path | str,

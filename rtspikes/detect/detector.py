@@ -150,8 +150,9 @@ class Detector:
         self._observed = Observed(info.n_channels)
         self.nearest = self._vetoes.nearest
         """(channels, K): the electrodes near by whose signal is carried with each spike; −1: fewer."""
-        together = self._reference is None and not settings.neighbours.amplitudes
-        self._apart = together and len(self._searches) == len(parts)
+        self._front_sees = self._reference is None and len(self._searches) == len(parts)
+        """Whether the fronts' hits are those of what the method compares, if that is the signal."""
+        self._apart = self._front_sees and not settings.neighbours.amplitudes
         """Whether a part needs nothing of the others from raw samples to ended events."""
         self._walks = self._apart and len(parts) > 1 and self.method.crosses_signal
         if self._walks:
@@ -346,8 +347,8 @@ class Detector:
         end = first + len(samples)
         for level in self._levels_followed:
             level.rows.mark(max(first, self._armed), end)
-        seen = self._reference is None and len(self._searches) == len(self._fronts)
-        look = Look(self._segment, self._armed, first, end, self._rising, seen, self._blanking.hold_off)
+        hold_off = self._blanking.hold_off
+        look = Look(self._segment, self._armed, first, end, self._rising, self._front_sees, hold_off)
         n_intervals = self._filter(samples, first, self.noise.rows, look=look)
         self.settling_total += max(0, min(end, self._armed) - first)
         self.next_sample = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import TracebackType
 from typing import Any
 
 from rtspikes.clock import Clock
@@ -10,6 +11,7 @@ from rtspikes.errors import ConfigError
 from rtspikes.meters import Percentiles
 from rtspikes.protocols import Anchor
 from rtspikes.sources.settings import SourceSettings
+from rtspikes.types import StreamInfo
 
 LONGEST_WAIT_S = 0.1
 LARGEST_COPY = 8192
@@ -70,3 +72,29 @@ class Pace:
     def status(self) -> dict[str, Any]:
         """Return, at a finite speed, how late (ms) chunks were handed on."""
         return {} if self._per_s is None else {"lateness_ms": self._lateness.summary_ms()}
+
+
+class PacedSource:
+    """What sources at a pace have in common: they set `_pace`, and count `_position`, the sample that comes next."""
+
+    info: StreamInfo
+    _pace: Pace
+    _position: int
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close."""
+        self.cancel()
+
+    def start(self) -> None:
+        """Make the first sample due now."""
+        self._pace.start()
+
+    def cancel(self) -> None:
+        """End a waiting pull at once."""
+        self._pace.cancel()
+
+    def status(self) -> dict[str, Any]:
+        """Return the position (s) and, at a finite speed, how late (ms) chunks were handed on."""
+        return {"position_s": round(self._position / self.info.rate_hz, 3), **self._pace.status()}

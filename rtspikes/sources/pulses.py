@@ -10,7 +10,6 @@ a live engine takes to find them is what it takes for any spike: `rtspikes laten
 from __future__ import annotations
 
 import urllib.parse
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError, nearest
 from rtspikes.protocols import Pull
-from rtspikes.sources.pace import Pace
+from rtspikes.sources.pace import Pace, PacedSource
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import ChannelInfo, Samples, StreamInfo
 from rtspikes.units import MAX_RATE_HZ
@@ -56,7 +55,7 @@ def open_pulses(address: str, settings: SourceSettings, clock: Clock) -> PulseSo
     return PulseSource(address, settings, clock)
 
 
-class PulseSource:
+class PulseSource(PacedSource):
     """Hands on the samples that are due, in chunks of `source.chunk_ms`; what is late is handed on all at once."""
 
     first_sample = 0
@@ -81,20 +80,6 @@ class PulseSource:
         self._stretch = stretch(self.info.n_channels, self._spikes_per_s / self.info.rate_hz)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close."""
-        self.cancel()
-
-    def start(self) -> None:
-        """Make the first sample due now."""
-        self._pace.start()
-
-    def cancel(self) -> None:
-        """End a waiting pull at once."""
-        self._pace.cancel()
-
     def pull(self, destination: Samples) -> Pull:
         """Write the samples that are due into `destination`; wait up to 0.1 s for the next chunk's deadline."""
         left = len(destination) if self._total is None else self._total - self._position
@@ -111,10 +96,6 @@ class PulseSource:
             done, row = done + some, 0
         self._position += n
         return Pull(n, anchors=self._pace.advance(n))
-
-    def status(self) -> dict[str, Any]:
-        """Return the position (s) and how late (ms) chunks were handed on."""
-        return {"position_s": round(self._position / self.info.rate_hz, 3), **self._pace.status()}
 
 
 def stretch(channels: int, spikes: float) -> NDArray[np.int16]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError
 from rtspikes.protocols import Hole, Pull
 from rtspikes.sources.formats import Recording
-from rtspikes.sources.pace import Pace
+from rtspikes.sources.pace import Pace, PacedSource
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import GapCause, Samples, StreamInfo
 
 
-class FileSource:
+class FileSource(PacedSource):
     """Replays a recording: sample n is due (n − first) / (rate · speed) after `start` (see Pace)."""
 
     def __init__(self, recording: Recording, settings: SourceSettings, clock: Clock) -> None:
@@ -37,20 +36,6 @@ class FileSource:
         """Return the source; the file was opened with it."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close."""
-        self.cancel()
-
-    def start(self) -> None:
-        """Make the first sample due now."""
-        self._pace.start()
-
-    def cancel(self) -> None:
-        """End a waiting pull at once."""
-        self._pace.cancel()
-
     def pull(self, destination: Samples) -> Pull:
         """Write the samples that are due into `destination`; wait up to 0.1 s for the next chunk's deadline."""
         left = self._stop - self._position
@@ -65,7 +50,3 @@ class FileSource:
         self._recording.read(self._position, destination[:n])
         self._position += n
         return Pull(n, anchors=self._pace.advance(n))
-
-    def status(self) -> dict[str, Any]:
-        """Return the position (s in the file) and, at a finite speed, how late (ms) chunks were handed on."""
-        return {"position_s": round(self._position / self.info.rate_hz, 3), **self._pace.status()}

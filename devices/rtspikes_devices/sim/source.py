@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from rtspikes.clock import Clock
 from rtspikes.errors import ConfigError
 from rtspikes.protocols import Hole, Pull
-from rtspikes.sources.pace import Pace
+from rtspikes.sources.pace import Pace, PacedSource
 from rtspikes.sources.settings import SourceSettings
 from rtspikes.types import TRUTH_DTYPE, Samples, StreamInfo
 from rtspikes_devices.sim.address import Simulation, parse_address
@@ -44,7 +43,7 @@ def open_sim(address: str, settings: SourceSettings, clock: Clock) -> SimSource:
     return SimSource(address, settings, clock)
 
 
-class SimSource:
+class SimSource(PacedSource):
     """Makes the samples that are due, in order; the truth about them is SimTruth's."""
 
     first_sample = 0
@@ -78,20 +77,6 @@ class SimSource:
         self._signal = Signal(self._simulation, self._layout)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close."""
-        self.cancel()
-
-    def start(self) -> None:
-        """Make the first sample due now."""
-        self._pace.start()
-
-    def cancel(self) -> None:
-        """End a waiting pull at once."""
-        self._pace.cancel()
-
     def pull(self, destination: Samples) -> Pull:
         """Write the samples that are due into `destination`; wait up to 0.1 s for the next chunk's deadline."""
         left = len(destination) if self._total is None else self._total - self._position
@@ -116,10 +101,6 @@ class SimSource:
         self._gaps_done += 1
         self._gap = _gap(self._simulation, self._gaps_done)
         return Pull(0, holes=(Hole(0, n),))
-
-    def status(self) -> dict[str, Any]:
-        """Return the position (s) and, at a finite speed, how late (ms) chunks were handed on."""
-        return {"position_s": round(self._position / self.info.rate_hz, 3), **self._pace.status()}
 
 
 class SimTruth:
