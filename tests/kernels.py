@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rtspikes_devices.sim import source
 
+from rtspikes.detect import envelope
 from rtspikes.detect.cascade import kinds_of
 from rtspikes.detect.filter import design
 from rtspikes.detect.front import filter_of
@@ -13,7 +14,7 @@ from rtspikes.detect.walk import walk_of
 from tests.simulated import RATE_HZ
 from tests.unit.detect.options import CASES
 
-IMPORTED = energy, hoop, matched, threshold, window, source
+IMPORTED = energy, envelope, hoop, matched, threshold, window, source
 """Compile their kernels when they are imported."""
 
 

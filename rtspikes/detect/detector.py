@@ -59,6 +59,9 @@ SHARED = SliceSizes(1 << 24, 160)
 REBOUND_METHODS = ("threshold", "hoop", "matched")
 """Those whose threshold is one of the filtered signal."""
 
+Tap = Callable[[Samples, int, int], None]
+"""Gets each slice once it is filtered: raw (n, channels), its first sample, and that of its segment."""
+
 WORTH_SHARING = 1 << 19
 """Values (samples × channels) from which on threads share a slice.
 
@@ -148,6 +151,8 @@ class Detector:
         self._reference = None if settings.reference.kind == "none" else Reference(info, settings.reference, lanes)
         self._storm = StormBreaker(settings.storm.cap_per_s, rate, lanes, info.labels, first_sample)
         self._observed = Observed(info.n_channels)
+        self.tap: Tap | None = None
+        """Looks on at what `trace` and `scores` hold; belongs to the thread that calls `process`."""
         self.nearest = self._vetoes.nearest
         """(channels, K): the electrodes near by whose signal is carried with each spike; −1: fewer."""
         self._front_sees = self._reference is None and len(self._searches) == len(parts)
@@ -232,7 +237,20 @@ class Detector:
 
     def compared(self, channels: Sequence[int], first: int, stop: int) -> NDArray[np.float32]:
         """Return what the method compares with thresholds, as `filtered`; row n is of sample n − `method.delay`."""
-        return self._looked_up(np.concatenate([s.method.compared for s in self._searches]), channels, first, stop)
+        return self._looked_up(np.concatenate(self.scores), channels, first, stop)
+
+    @property
+    def trace(self) -> NDArray[np.float32]:
+        """The history of the filtered signal (tiles, depth, lanes), µV: sample n is in row n % depth.
+
+        Channel c is in lane c % lanes of tile c // lanes.
+        """
+        return self._lanes.trace
+
+    @property
+    def scores(self) -> list[NDArray[np.float32]]:
+        """The histories of what the method compares, tiles after tiles; as `trace`, but for the samples: `compared`."""
+        return [search.method.compared for search in self._searches]
 
     @property
     def compares_signal(self) -> bool:
@@ -350,6 +368,8 @@ class Detector:
         hold_off = self._blanking.hold_off
         look = Look(self._segment, self._armed, first, end, self._rising, self._front_sees, hold_off)
         n_intervals = self._filter(samples, first, self.noise.rows, look=look)
+        if self.tap is not None:
+            self.tap(samples, first, self._segment)
         self.settling_total += max(0, min(end, self._armed) - first)
         self.next_sample = end
         self._observed.add(max(0, end - max(first, self._armed)), self._blanking.hidden)

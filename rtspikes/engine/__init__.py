@@ -11,9 +11,9 @@ Threads, and what each owns:
 - acquiring: the source from `start` on, and the session's intake: the ring's writing end, the sample clock's, the
   remarks' and the marks'. It ends a session when the source does, or goes on with another layout; then it waits for the
   next one.
-- processing: the rest of the session, that is the ring's leased reader, the detector, the announcer; the publisher's
-  socket and the history's writing end; it carries out control requests and sets marks between blocks, ends a session
-  and makes the next one.
+- processing: the rest of the session, that is the ring's leased reader, the detector, the announcer, the traces; the
+  publisher's socket and the history's writing end; it carries out control requests and sets marks between blocks, ends
+  a session and makes the next one.
 - guarding (wire/publish.py): the gate of the publisher's socket.
 - attending, telling, watching (wire/reply.py): the pipes to the reply process, and its life.
 - one for each marker stream (sources/lsl/markers.py): it queues what comes.

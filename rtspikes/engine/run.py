@@ -26,7 +26,7 @@ from rtspikes.priority import SENDING, prefer
 from rtspikes.protocols import Source
 from rtspikes.sources import open_source
 from rtspikes.types import StreamInfo
-from rtspikes.wire.keys import ClientKey
+from rtspikes.wire.keys import Right
 from rtspikes.wire.publish import Aborted, new_session
 
 WAIT_S = 0.05
@@ -67,6 +67,7 @@ class Engine:
         self._refused: deque[str] = deque()
         """What the system would not give the threads; told once samples come."""
         self._refused_told: set[str] = set()
+        self._told: dict[str, Any] = {}
 
     def _marker_streams(self) -> Markers | None:
         if not self._config.markers:
@@ -150,10 +151,10 @@ class Engine:
         """Where subscribers connect to."""
         return self._service.endpoint
 
-    @property
-    def child_key(self) -> ClientKey | None:
-        """The key of this engine's own children; None where none is asked for."""
-        return self._service.child_key
+    def child_key(self, right: Right) -> str | None:
+        """Return, as text, the key of this engine's own children with a right; None where none is asked for."""
+        key = self._service.child_keys.get(right)
+        return None if key is None else key.to_text()
 
     @property
     def status(self) -> dict[str, Any]:
@@ -185,6 +186,10 @@ class Engine:
         """Let the samples come."""
         self._session.announcer.begin()
         self._thread("acquiring", self._acquire)
+
+    def tell(self, name: str, figures: dict[str, Any] | None) -> None:
+        """Let `status` say these figures from its next message on, as `name`; None: no longer."""
+        self._told = {key: told for key, told in {**self._told, name: figures}.items() if told is not None}
 
     def stop(self) -> None:
         """End the source; what was received is still detected and published."""
@@ -292,6 +297,7 @@ class Engine:
                 looked_s = now_s
                 if self._service.publisher.poll():
                     session.greet()
+            session.traces.step()
             session.commands.handle()
             self._mark(session, session.commands)
             if not session.step():
@@ -320,7 +326,7 @@ class Engine:
 
     def _state(self, session: Session) -> dict[str, Any]:
         """Return the engine's part of `status`."""
-        state = {**session.state(), **self._service.state()}
+        state = {**session.state(), **self._service.state(), **self._told}
         if self._markers is not None and self._marking is not None:
             state["markers"] = {**self._markers.status(), "dropped": self._marking.dropped}
         return state

@@ -25,14 +25,14 @@ class Service:
     ) -> None:
         """See `Publisher` for `paced`, `abort`, `failed`. Raises TransportError when an address cannot be had."""
         self._config = config
-        self.child_key: ClientKey | None = None
-        """The key of this engine's own children."""
+        self.child_keys: dict[Right, ClientKey] = {}
+        """Keys of this engine's own children, by what they may do; none where none is asked for."""
         keys: ServerKeys | None = None
         own: dict[bytes, tuple[str, Right]] = {}
         if config.publish.keys is not None:
             keys = ServerKeys.load(config.publish.keys)
-            self.child_key = ClientKey.new(keys.public)
-            own = {self.child_key.public: ("the engine's own", Right.READ)}
+            self.child_keys = {right: ClientKey.new(keys.public) for right in Right}
+            own = {key.public: ("the engine's own", right) for right, key in self.child_keys.items()}
         self.publisher = Publisher(config.publish, paced, abort, keys, own, failed)
         try:
             self.reply = ReplyService(

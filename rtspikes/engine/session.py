@@ -26,6 +26,7 @@ from rtspikes.engine.remarks import Bursts
 from rtspikes.engine.service import Service
 from rtspikes.engine.start import Start
 from rtspikes.engine.stream_marks import StreamMarks
+from rtspikes.engine.traces import Traces
 from rtspikes.errors import ConfigError
 from rtspikes.lines import marker_lines, stream_lines
 from rtspikes.priority import detection_threads
@@ -34,6 +35,7 @@ from rtspikes.ring import Block, LeasedReader, Ring, Segment
 from rtspikes.types import GapCause, StreamInfo
 from rtspikes.wire.announce import Announcer, Passed
 from rtspikes.wire.messages import session_facts
+from rtspikes.wire.watches import TRACE_SIGNALS
 
 START_S = 2.0
 """Signal (s) at a session's start in which latencies do not count before what was held has been caught up."""
@@ -91,6 +93,7 @@ class Session:
             config.publish.tick_ms * 1e-3,
             config.detect.neighbours.amplitudes,
         )
+        self.traces = Traces(service.publisher, self._detector, clock, config.publish.trace_bin_ms, self._largest)
         self.commands = Commands(
             service.reply, self._detector, self.announcer, info, self.sample_clock, clock,
             lambda: max(self.first_sample, self._ring.next_sample - 1), stop, name, blanking,
@@ -121,7 +124,8 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """What `info` says of the stream and its detection."""
         facts = session_facts(self.info, self._detector, self._config.channels)
-        return {**facts, "first_sample": self.first_sample, "part": self.part}
+        traces = {"trace_signals": list(TRACE_SIGNALS), "trace_bin_samples": self.traces.bin_samples}
+        return {**facts, **traces, "first_sample": self.first_sample, "part": self.part}
 
     @property
     def next_sample(self) -> int:
@@ -221,6 +225,7 @@ class Session:
             **channel_figures(self._detector, self.info, self._detector.table.enabled),
             "health": self._detector.health.states,
             "sigma_since_freeze": since_freeze(self._detector.since_freeze),
+            "traces": self.traces.state,
         }
 
     def finish(self) -> None:
@@ -233,3 +238,4 @@ class Session:
         self._tell_findings(events)
         self._bursts.finish()
         self.announcer.events(events, Passed(math.nan, now, now, now), counts=False)
+        self.traces.finish()

@@ -33,14 +33,18 @@ class Connection:
         high_water_mark: int,
         key: ClientKey | None,
         counts: bool = True,
+        most_bytes: int = MAX_BYTES,
     ) -> None:
-        """Connect; `counts`: whether the engine is to count it as a subscriber, which it does at `info/`."""
+        """Connect; `counts`: whether the engine is to count it as a subscriber, which it does at `info/`.
+
+        most_bytes: of a message; one with more ends the connection.
+        """
         self.endpoint = endpoint
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self.context.socket(zmq.SUB)
         self._socket.set(zmq.IPV6, int("[" in endpoint))
         self._socket.set(zmq.RCVHWM, high_water_mark)
-        self._socket.set(zmq.MAXMSGSIZE, MAX_BYTES)
+        self._socket.set(zmq.MAXMSGSIZE, most_bytes)
         for option, value in KEEPALIVE.items():
             self._socket.set(option, value)
         self._socket.set(zmq.RECONNECT_IVL, 100)
@@ -50,7 +54,8 @@ class Connection:
         self._monitor = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | REFUSED_EVENTS
         )
-        self._seen = False
+        self.handshakes = 0
+        """How often the connection has been made."""
         self._refused = 0
         self._lost_s: float | None = None
         self.heard_s = self._begun_s = time.monotonic()
@@ -69,6 +74,14 @@ class Connection:
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
+
+    def subscribe(self, prefix: bytes) -> None:
+        """Let the messages come whose topic begins so."""
+        self._socket.subscribe(prefix)
+
+    def unsubscribe(self, prefix: bytes) -> None:
+        """Take a subscription back."""
+        self._socket.unsubscribe(prefix)
 
     def receive(self, wait_ms: int) -> list[bytes] | None:
         """Return the frames of the next message; None after `wait_ms` without one, or sooner when the line changed."""
@@ -95,8 +108,8 @@ class Connection:
                 raise TransportError(self._refusal())
             self._refused += bool(event & REFUSED_EVENTS)
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._seen, self._lost_s = True, None
-            elif event == zmq.EVENT_DISCONNECTED and self._seen and self._lost_s is None:
+                self.handshakes, self._lost_s = self.handshakes + 1, None
+            elif event == zmq.EVENT_DISCONNECTED and self.handshakes and self._lost_s is None:
                 self._lost_s = time.monotonic()
 
     @property

@@ -24,6 +24,7 @@ from rtspikes.wire.history import HistoryWriter
 from rtspikes.wire.keys import Right, ServerKeys
 from rtspikes.wire.security import check_endpoint
 from rtspikes.wire.settings import KEEPALIVE, PublishSettings, bindable
+from rtspikes.wire.watches import Watches, trace_topic
 
 INFO_INTERVAL_S = 0.1
 """`info` goes out at most this often, however many subscribe."""
@@ -85,6 +86,9 @@ class Publisher:
         self.session = new_session()
         self.endpoint = settings.endpoint
         self._seq: Counter[str] = Counter()
+        self._trace_seq: Counter[tuple[int, str]] = Counter()
+        self.watches = Watches(settings.stream)
+        """Which traces somebody subscribes to."""
         self._packer = msgpack.Packer()  # kept: its buffer is 256 KiB, which the system would give anew each time
         self._topics = {kind: topic(kind, settings.stream) for kind in KINDS}
         self.history: HistoryWriter | None = None
@@ -159,6 +163,7 @@ class Publisher:
         """Let what is sent from here on be of `session`, numbered from 0; `set_info` and `send_info` come next."""
         self.session = session
         self._seq.clear()
+        self._trace_seq.clear()
         self._info = None
         if self.history is not None:
             self.history.begin_session(session)
@@ -167,6 +172,7 @@ class Publisher:
         """Set what `info` says and send it to those who already listen."""
         self._info = encode_items(fields)
         self._info_due = True
+        self.watches.begin(fields["n_channels"])
 
     def encoded_info(self) -> bytes:
         """Return the `info` map as it would be sent now."""
@@ -192,6 +198,9 @@ class Publisher:
                 if prefix != PEEK:
                     self.subscribers += 1 if change == b"\x01" else -1
                 self._info_due |= change == b"\x01"
+            else:
+                self.watches.change(prefix, change == b"\x01")
+        self.watches.settle()
         if self._info_due and self._info and time.monotonic() - self._info_sent_s >= INFO_INTERVAL_S:
             self.send_info()
             return True
@@ -207,17 +216,28 @@ class Publisher:
         """Send one message, with the next number of its kind."""
         self._send(kind, self._packer.pack(self._head(kind) | fields))
 
+    def send_trace(self, channel: int, of: str, fields: dict[str, Any]) -> None:
+        """Send a trace's message, with its next number; the history does not keep it."""
+        head = {"v": VERSION, "session": self.session, "seq": self._trace_seq[channel, of]}
+        self._put(trace_topic(self._settings.stream, channel, of), self._packer.pack(head | fields), time.monotonic())
+        self._trace_seq[channel, of] += 1
+
     def _send(self, kind: str, message: bytes) -> None:
         seq = self._seq[kind]
         begun_s = time.monotonic()
         if kind != "info" and self.history is not None:
             self.history.append(_NUMBER[kind], seq, message, begun_s)
+        self._put(self._topics[kind], message, begun_s)
+        self._seq[kind] = seq + 1
+
+    def _put(self, topic: bytes, message: bytes, begun_s: float) -> None:
+        """Give a message to the socket; wait for room where the run is paced."""
         # Lets libzmq take in what subscribers have read and asked for: send() does so only now and then, and get()
         # would hold the interpreter's lock meanwhile.
         self._poller.poll(0)
         while True:
             try:
-                self._socket.send_multipart((self._topics[kind], message))
+                self._socket.send_multipart((topic, message))
                 break
             except zmq.Again:
                 self.waiting_since_s = begun_s
@@ -226,7 +246,6 @@ class Publisher:
         self.waiting_since_s = None
         if (took_s := time.monotonic() - begun_s) > NOTABLE_WAIT_S:
             self.waited_s += took_s
-        self._seq[kind] = seq + 1
 
     @property
     def informed(self) -> int:

@@ -30,6 +30,9 @@ class PublishSettings(Struct, frozen=True, forbid_unknown_fields=True):
     tick_ms: Annotated[
         float, Meta(ge=1, le=1000, description="longest time (ms) between two `crossings` or two `spikes` messages")
     ] = 10.0
+    trace_bin_ms: Annotated[
+        float, Meta(gt=0, le=100, description="signal (ms) in one point of a trace that somebody looks at")
+    ] = 0.25
     high_water_mark: Annotated[
         int, Meta(ge=10, le=1_000_000, description="messages (≤ 256 KiB each) that may wait for one subscriber")
     ] = 1000
