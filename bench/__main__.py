@@ -30,6 +30,7 @@ from bench import (
     stages,
     startup,
     summary,
+    view,
     wire,
 )
 from rtspikes.cli.doctor.command import machine
@@ -41,6 +42,7 @@ BENCHES = {
     "scale": scale,
     "datapath": datapath,
     "latency": latency,
+    "view": view,
     "overhead": overhead,
     "lsl": lsl,
     "wire": wire,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 STOPPED = """
@@ -19,11 +21,18 @@ while True:
 """
 
 
-def run_to(command: list[str], log: Path | None, script: str, *arguments: str, stopped: int = 0) -> str:
+def run_to(
+    command: list[str],
+    log: Path | None,
+    script: str,
+    *arguments: str,
+    stopped: int = 0,
+    beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
+) -> str:
     """Run `rtspikes COMMAND`, with a logger where `log` is given; return what the Python `script` printed.
 
     The script is given the endpoint, then `arguments`. stopped: further subscribers, which SIGSTOP halts once they are
-    there.
+    there. beside: what else is done, with the endpoint, while the engine runs.
     """
     engine = subprocess.Popen(
         [sys.executable, "-m", "rtspikes", *command, *([] if log is None else ["--log", str(log)])]
@@ -50,7 +59,8 @@ def run_to(command: list[str], log: Path | None, script: str, *arguments: str, s
         assert each.stdout is not None
         each.stdout.readline()
         each.send_signal(signal.SIGSTOP)
-    _, problems = engine.communicate()
+    with beside(endpoint):
+        _, problems = engine.communicate()
     for each in halted:
         each.kill()
         each.communicate()

@@ -1,12 +1,15 @@
-"""Draws the documents' pictures (`python -m bench.picture`): the demo in a network burst, and a page of `tune`."""
+"""Draws the documents' pictures (`python -m bench.picture`): the demo in a burst, its page, a page of `tune`."""
 
 from __future__ import annotations
 
+import re
+import subprocess
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.view import CHROMIUM, CHROMIUM_OPTIONS
 from rtspikes.cli.background import BackgroundEngine
 from rtspikes.cli.demo import HEADER, figures, summary
 from rtspikes.cli.screen import panel
@@ -14,6 +17,7 @@ from rtspikes.clock import LslClock
 from rtspikes.config import Config
 from rtspikes.pictures.style import styled
 from rtspikes.pictures.tuning import draw_tuning
+from rtspikes.processes import start_module
 from rtspikes.sources.truth import find_truth
 from rtspikes.subscribers.score import Scorer
 from rtspikes.subscribers.watch import WATCHED_KINDS, Watch
@@ -26,11 +30,38 @@ URI = "sim:60?seed=1&seconds=12"
 
 CULTURE, DOTS_PER_INCH = "sim:60?seed=1", 80
 
+PAGE_S, RATE_HZ = 45.0, 20_000
+
 
 def main() -> None:
     """Draw all of them."""
     draw_demo()
     draw_thresholds()
+    draw_page()
+
+
+def draw_page() -> None:
+    """Save the page of `rtspikes demo --view` after PAGE_S; needs Chromium, as the tests of the page do."""
+    from playwright.sync_api import sync_playwright
+
+    words = ["demo", "--view", "--no-browser", "--seconds", f"{PAGE_S + 30:g}", "--log", "session1"]
+    with tempfile.TemporaryDirectory() as folder:
+        demo = start_module(
+            "rtspikes", *words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            address = re.search(r"http://\S+", demo.stderr.readline())
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_OPTIONS)
+                page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+                page.goto(address[0])
+                while page.evaluate("window.rtspikes?.now ?? 0") < PAGE_S * RATE_HZ:
+                    page.wait_for_timeout(100)
+                page.screenshot(path=Path(__file__).with_name("view.png"))
+                browser.close()
+        finally:
+            demo.terminate()
+            demo.communicate()
 
 
 def draw_thresholds() -> None:

@@ -19,8 +19,10 @@ PATIENCE_S = 15.0
 """How long a logger may take to close its files after the last message."""
 
 
-def start_rtspikes(*arguments: str, stdout: int, stderr: int, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    """Start `rtspikes ARGUMENTS` in a process group of its own, which Ctrl-C does not reach."""
+def start_rtspikes(
+    *arguments: str, stdout: int, stderr: int | None = None, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Start `rtspikes ARGUMENTS` in a process group of its own, out of Ctrl-C's reach; stderr None: this one's."""
     return start_module(
         "rtspikes", *arguments, stdin=stdin, stdout=stdout, stderr=stderr, encoding="utf-8", errors="replace"
     )
@@ -82,6 +84,11 @@ class LogChild:
     def ready(self) -> bool:
         """Whether its folder is there, and everything from now on will be logged."""
         return self._ready.is_set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
 
     def check_alive(self) -> None:
         """Raise DataError when the logger ended before the run began."""

@@ -20,6 +20,8 @@ COMMANDS = {
     "replay": "rtspikes.cli.run",
     "listen": "rtspikes.cli.subscribers",
     "log": "rtspikes.cli.subscribers",
+    "top": "rtspikes.cli.top",
+    "view": "rtspikes.cli.view",
     "outlet": "rtspikes.cli.outlet",
     "control": "rtspikes.cli.control",
     "mark": "rtspikes.cli.control",

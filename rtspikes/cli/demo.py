@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -16,8 +17,10 @@ from rich.live import Live
 
 from rtspikes.cli.background import BackgroundEngine
 from rtspikes.cli.examples import examples
+from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.parameters import Number
 from rtspikes.cli.screen import MAP_COLUMNS, panel
+from rtspikes.cli.view_child import ViewChild
 from rtspikes.clock import LslClock
 from rtspikes.errors import DataError, EngineVanished
 from rtspikes.protocols import Truth
@@ -28,7 +31,11 @@ from rtspikes.subscribers.score import Scorer
 from rtspikes.subscribers.watch import WATCHED_KINDS, Watch
 from rtspikes.wire.subscribe import Subscriber, subscribe
 
+DEFAULT_S = 12.0
+
 FRAMES_PER_S = 8
+
+WAIT_S = 0.2
 HEADER = "    s   spikes/s     active    noise σ    latency p50 / p99     lost   found"
 
 NEXT = """
@@ -45,7 +52,7 @@ Next:
 """
 
 
-@examples("rtspikes demo", "rtspikes demo --scenario bicuculline --seconds 10")
+@examples("rtspikes demo", "rtspikes demo --view", "rtspikes demo --scenario bicuculline --seconds 10")
 @click.command()
 @click.option(
     "--scenario",
@@ -54,36 +61,54 @@ Next:
     help="baseline, bicuculline, ttx, artifact, deadelectrode, storm, superburst.",
 )
 @click.option("--layout", default="60", metavar="LAYOUT", help="60, 64x64, wells:24x16, or a number of electrodes.")
-@click.option("--seconds", type=Number(positive=True), default=12.0, metavar="S", help="Length [default: 12].")
+@click.option(
+    "--seconds", type=Number(positive=True), metavar="S", help="Length [default: 12; with --view until Ctrl-C]."
+)
 @click.option("--seed", type=Number(whole=True), default=1, metavar="N", help="Another culture [default: 1].")
 @click.option(
     "--log", "log_path", type=click.Path(path_type=Path), metavar="PATH", help="Folder of the log [default: demo-TIME]."
 )
-def demo(scenario: str, layout: str, seconds: float, seed: int, log_path: Path | None) -> None:
+@click.option("--view", is_flag=True, help="Show it in the browser, until Ctrl-C (see rtspikes view).")
+@click.option("--no-browser", is_flag=True, help="With --view: only print the page's address.")
+def demo(
+    scenario: str,
+    layout: str,
+    seconds: float | None,
+    seed: int,
+    log_path: Path | None,
+    view: bool,
+    no_browser: bool,
+) -> None:
     """Simulate a culture on an array, and show its spikes as they are found.
 
     Needs no file, no network and no settings; ends by itself. Everything is as beside a rig: one process takes in the
     signal, detects and publishes, a second one logs, and this one listens.
     """
-    uri = f"sim:{layout}?" + urlencode({"scenario": scenario, "seed": seed, "seconds": f"{seconds:g}"})
+    if seconds is None and not view:
+        seconds = DEFAULT_S
+    length = {} if seconds is None else {"seconds": f"{seconds:g}"}
+    uri = f"sim:{layout}?" + urlencode({"scenario": scenario, "seed": seed, **length})
     folder = session_path(log_path or _free_path())
     check_free(folder)
     truth = find_truth(uri)
     console = Screen(highlight=False, soft_wrap=True)
-    console.print(f"A simulated culture on an array ({layout}, {scenario}): {seconds:g} s, as if it came from a rig.")
-    with BackgroundEngine("--source", uri, "--log", str(folder)) as engine:
+    how_long = "until Ctrl-C" if seconds is None else f"{seconds:g} s"
+    console.print(f"A simulated culture on an array ({layout}, {scenario}): {how_long}, as if it came from a rig.")
+    with ExitStack() as beside, BackgroundEngine("--source", uri, "--log", str(folder)) as engine:
         try:
+            if view:
+                beside.enter_context(ViewChild(engine.endpoint(), browser=not no_browser))
             with subscribe(engine.endpoint(), kinds=WATCHED_KINDS) as subscriber:
-                watch, scorer = _show(console, engine, subscriber, truth)
+                watch, scorer, asked = _show(console, engine, subscriber, truth)
         except EngineVanished:
             raise EngineVanished(
                 f"the engine died in the middle of it; what it found until then: rtspikes info {folder}"
             ) from None
         engine.check()
-    console.print()
-    for name, text in summary(watch, scorer, folder):
-        console.print(f"  {name:8} {text}", style="red" if name == "lost" and watch.lost + watch.missed else None)
-    console.print(NEXT.format(log=folder), markup=False)
+        _tell_result(console, watch, scorer, folder)
+        if view and not asked:
+            console.print("The page stays until Ctrl-C.")
+            _await_interrupt()
 
 
 class Screen(Console):
@@ -94,6 +119,22 @@ class Screen(Console):
         raise
 
 
+def _tell_result(console: Console, watch: Watch, scorer: Scorer | None, folder: Path) -> None:
+    """Say what came of it, and where to go from here."""
+    console.print()
+    for name, text in summary(watch, scorer, folder):
+        console.print(f"  {name:8} {text}", style="red" if name == "lost" and watch.lost + watch.missed else None)
+    console.print(NEXT.format(log=folder), markup=False)
+
+
+def _await_interrupt() -> None:
+    """Return at Ctrl-C, or a polite kill."""
+    stopped = threading.Event()
+    with interrupts(stopped.set):
+        while not stopped.wait(WAIT_S):
+            continue
+
+
 def _free_path() -> Path:
     """Return where the log goes: a name of its own in the current folder."""
     return Path(f"{time.strftime('demo-%Y%m%d-%H%M%S')}-{os.getpid()}")
@@ -101,8 +142,11 @@ def _free_path() -> Path:
 
 def _show(
     console: Console, engine: BackgroundEngine, subscriber: Subscriber, truth: Truth | None
-) -> tuple[Watch, Scorer | None]:
-    """Show what comes until the engine ends; a first Ctrl-C asks it to, a second one is not waited for."""
+) -> tuple[Watch, Scorer | None, bool]:
+    """Show what comes until the engine ends; a first Ctrl-C asks it to, a second one is not waited for.
+
+    Returns what was seen, how it compares with the truth, and whether somebody asked for the end.
+    """
     clock = LslClock()
     watch: Watch | None = None
     scorer: Scorer | None = None
@@ -134,7 +178,7 @@ def _show(
         raise DataError("the engine ended without a session; try: rtspikes doctor")
     if scorer is not None and subscriber.end is not None:
         scorer.finish(int(subscriber.end["to_sample"]))
-    return watch, scorer
+    return watch, scorer, asked
 
 
 class _Picture:

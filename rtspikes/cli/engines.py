@@ -6,7 +6,7 @@ import re
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,7 +15,6 @@ from rtspikes.cli.parameters import Number, paths
 from rtspikes.cli.progress import said_if_slow
 from rtspikes.wire.keys import LARGEST_FILE, ClientKey
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
-from rtspikes.wire.subscribe import Subscriber
 
 KEY_SUFFIX = ".key_secret"
 
@@ -71,7 +70,15 @@ def client_key(file: Path | None) -> ClientKey | None:
     return ClientKey.from_text(sys.stdin.buffer.read(LARGEST_FILE).decode("utf-8", "replace"))
 
 
-def waiting_is_said(endpoint: str, subscriber: Subscriber | None = None) -> AbstractContextManager[None]:
+class Informed(Protocol):
+    """A subscriber, or what stands for one."""
+
+    @property
+    def info(self) -> dict[str, Any] | None:
+        """What an engine has said of its session; None before."""
+
+
+def waiting_is_said(endpoint: str, subscriber: Informed | None = None) -> AbstractContextManager[None]:
     """Let the person know what is waited for when the block goes on, and `subscriber` has found no engine."""
     return said_if_slow(
         f"waiting for an engine at {endpoint}; start one with: rtspikes run --source URI",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,13 @@ from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.like import given_keys, like_session
 from rtspikes.cli.parameters import Number, PathTo, Source, configurations, recordings, sessions, set_option
 from rtspikes.cli.progress import Progress, said_if_slow, samples_lost
+from rtspikes.cli.recording import Recording
+from rtspikes.cli.view_child import ViewChild
 from rtspikes.config import Config, documented_keys, load_config
 from rtspikes.errors import ConfigError
 from rtspikes.lsl import be_verbose
 from rtspikes.subscribers.log.writer import check_free, session_path
+from rtspikes.wire.keys import Right
 
 if TYPE_CHECKING:
     from rtspikes.detect.changes import Change
@@ -54,6 +58,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Encrypt, and let in only the keys of this folder (see rtspikes keys)."),
             click.option("--insecure", is_flag=True,
                          help="Let --publish be an address for others without keys: whoever reaches it can read."),
+            click.option("--view", is_flag=True,
+                         help="Show the array at work in the browser (see rtspikes view)."),
+            click.option("--no-browser", is_flag=True, help="With --view: only print the page's address."),
             click.option("-v", "--verbose", is_flag=True, help="Show liblsl's own messages."),
             set_option("Any setting, for example detect.threshold=4.5 (repeatable)."),
         ]
@@ -128,6 +135,8 @@ def _run(
     like: Path | None,
     keys: Path | None,
     insecure: bool,
+    view: bool,
+    no_browser: bool,
     verbose: bool,
 ) -> int:
     if verbose:
@@ -149,11 +158,13 @@ def _run(
     with said_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
         from rtspikes.engine import Engine
     child: LogChild | None = None
+    beside = ExitStack()
     try:
-        with Engine(config, changes=changes) as engine:
+        with beside, Engine(config, changes=changes) as engine:
             if log_path is not None:
-                key = engine.child_key.to_text() if engine.child_key is not None else None
-                child = LogChild(engine.endpoint, log_path, debugging(), key)
+                child = LogChild(engine.endpoint, log_path, debugging(), engine.child_key(Right.READ))
+            if view:
+                beside.enter_context(ViewChild(engine.endpoint, engine.child_key(Right.CONTROL), not no_browser))
             with interrupts(engine.stop, engine.abort):
                 _supervise(engine, config, child, duration)
         _tell_news(engine)
@@ -180,6 +191,7 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
     begun_s = time.monotonic()
     stalled = False
     part = engine.part
+    recording = Recording()
     with Progress(engine.info, config.source) as progress:
         while not engine.wait(LOOK_S):
             _tell_news(engine)
@@ -189,6 +201,7 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
             progress.show(engine.status)
             if child is not None:
                 child.tell_if_dead()
+                engine.tell("recording", recording.figures(child.paths) if child.alive else None)
             if engine.waiting_s > STALL_S and not stalled:
                 click.echo("waiting for a subscriber that does not keep up; Ctrl-C twice ends the run", err=True)
             stalled = engine.waiting_s > STALL_S

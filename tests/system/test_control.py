@@ -220,6 +220,11 @@ def test_the_state_is_a_table_and_json(run: SimpleNamespace) -> None:
     figures = json.loads(run.as_json.stdout)
     assert figures["commands"]["done"] >= len(run.said) - 1
     assert figures["counts"]["marks"] == 1
+    recording = figures["recording"]
+    assert recording["path"].endswith("session.rtspikes")
+    assert recording["bytes"] > 0
+    assert recording["bytes_per_s"] > 0
+    assert recording["hours_left"] == pytest.approx(recording["free_bytes"] / recording["bytes_per_s"] / 3600, rel=0.1)
 
 
 EARLIER = r"a change must be for sample \d+ or a later one, got 5; ask for a later one"

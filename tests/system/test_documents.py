@@ -29,7 +29,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 TOUR = (ROOT / "rtspikes/TOUR.md").read_text("utf-8")
 DOCUMENTS = [
-    ROOT / name for name in ("README.md", "devices/README.md", "rtspikes/TOUR.md", "rtspikes/wire/PROTOCOL.md")
+    ROOT / name
+    for name in ("README.md", "devices/README.md", "rtspikes/TOUR.md", "rtspikes/VIEW.md", "rtspikes/wire/PROTOCOL.md")
 ]
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ ANY_PORT = ("--publish", "tcp://127.0.0.1:0")
 
 SHORTER = {"--publish": ANY_PORT[1], "--duration": "1", "--seconds": "3"}
 """Options that are added to an example whose command has them: a free port, and not longer than it takes to see."""
+
+SERVING, STAYS = "view on ", "The page stays"
+"""What commands say that then go on until Ctrl-C; the demo once it is over."""
 
 GOOD_CODES = {"doctor": (0, 1)}
 """Exit codes of the commands that judge this computer; all others end with 0."""
@@ -126,10 +130,23 @@ def test_examples_work_as_they_stand(line: str, session: Path, lasting: str, tmp
             if name == "control load":
                 assert rtspikes("control", endpoint, "save", words[-1], cwd=tmp_path).returncode == 0
             words = [endpoint if word == DEFAULT_ENDPOINT else word for word in words]
+        if words[0] == "view" or "--view" in words:
+            serves_until_interrupted(*words, "--no-browser", cwd=tmp_path)
+            return
         done = rtspikes(*words, cwd=tmp_path)
     assert done.returncode in GOOD_CODES.get(name, (0,)), done.stderr
     assert done.stdout
     assert "rtspikes:" not in done.stderr
+
+
+def serves_until_interrupted(*words: str, cwd: Path) -> None:
+    with Running(*words, cwd=cwd) as serving:
+        serving.wait_line(SERVING)
+        if words[0] != "view":
+            serving.wait_line(STAYS)
+        serving.process.send_signal(signal.SIGINT)
+        assert serving.finish() == 0
+        assert not any("rtspikes:" in line for line in serving.err)
 
 
 def running_engine(folder: Path) -> Running:

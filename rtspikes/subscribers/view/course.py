@@ -1,0 +1,228 @@
+"""What a page shows of a running session, kept up to date from its messages.
+
+Belongs to whoever holds the scene's lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtspikes.activity import rates_hz
+from rtspikes.subscribers.names import reason_name
+from rtspikes.subscribers.view.activity_codes import activity_codes
+from rtspikes.subscribers.view.facts import Info, column_samples, kept_columns, rows_of
+from rtspikes.subscribers.view.happenings import Happenings
+from rtspikes.subscribers.view.pack import pack
+from rtspikes.subscribers.view.raster import Raster
+from rtspikes.subscribers.view.shapes import Shapes
+from rtspikes.types import SPIKE_DTYPE
+from rtspikes.wire.batch import Batch
+
+SMOOTHED_S = 1.0
+"""Time constant of the map's activity."""
+
+KEPT_S, MOST_SPIKES = 8.0, 100_000
+"""Newest spikes that are kept with their waveforms, for pages that show them one by one."""
+
+MUTED, STORMING = 1, 2
+HEALTH_FLAGS = {"dead": 4, "noisy": 8, "saturated": 16, "drifting": 32}
+"""Bits of `flags` in the `levels` message."""
+
+
+class Passage(NamedTuple):
+    """Spikes (SPIKE_DTYPE) that came together, and their waveforms (n, samples) µV."""
+
+    number: int
+    spikes: NDArray[np.void]
+    waveforms: NDArray[np.float32]
+
+
+class Course:
+    """Takes the batches of one session in order; another session needs another Course."""
+
+    def __init__(self, info: Info) -> None:
+        self.info = info
+        self.rate_hz = float(info["rate_hz"])
+        self.first_sample = int(info["first_sample"])
+        self.n = int(info["n_channels"])
+        self.now = self.first_sample
+        """All spikes with a trigger before it are here."""
+        channels = info["channels"]
+        self.row = rows_of(channels["kind"], channels.get("well", [None] * self.n))
+        width = column_samples(self.rate_hz)
+        self.raster = Raster(self.row, width, kept_columns(self.rate_hz), self.first_sample)
+        self.shapes = Shapes(self.n, sum(info["snippet_samples"]), self.rate_hz)
+        self.happenings = Happenings()
+        self.status: dict[str, Any] = {}
+        self.status_count = 0
+        self.missed = self.lost = 0
+        """Messages that did not come here; samples that the engine did not get."""
+        self._electrodes = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in channels["kind"]])
+        self._sigma = np.zeros(self.n, np.float32)
+        self._negative = np.full(self.n, np.nan, np.float32)
+        self._positive = np.full(self.n, np.nan, np.float32)
+        self._states = {name: np.zeros(0, np.int64) for name in HEALTH_FLAGS}
+        self._storming = np.zeros(0, np.int64)
+        self._counts_before = np.zeros(self.n, np.uint32)
+        self._observed = np.zeros(self.n)
+        self._observed_before: NDArray[np.float64] | None = None
+        self._activity = np.zeros(self.n, np.float32)
+        self._activity_codes: NDArray[np.uint8] | None = None
+        self._coming: list[Batch] = []
+        self._passages: deque[Passage] = deque()
+        self._kept_spikes = 0
+        self.passages = 0
+        self.levels_version = 0
+        self._levels: tuple[int, bytes] = -1, b""
+
+    def add(self, batch: Batch) -> None:
+        """Take one batch; spikes show once they are `settled`."""
+        self.missed += sum(m.count for m in batch.missed)
+        if batch.kind == "spikes":
+            if not self._coming and self.now == self.first_sample == batch.from_sample:
+                self._observed_before = np.zeros(self.n)  # here from the start
+            self._coming.append(batch)
+            return
+        self.settle()
+        if batch.kind == "status":
+            self._take_status(batch.fields)
+        elif batch.kind == "thresholds" and batch.thresholds is not None:
+            self._take_thresholds(int(batch.fields["first_channel"]), batch.thresholds)
+        elif batch.kind == "gaps":
+            self._take_gaps(batch.gaps)
+        elif batch.kind == "marks":
+            for mark, text in zip(batch.marks, batch.texts, strict=True):
+                line = int(mark["line"])
+                text = text or f"line {line} = {int(mark['value'])}"
+                self.happenings.add("marks", sample=int(mark["sample"]), text=text, line=line)
+        elif batch.kind == "notices":
+            self._take_notice(batch.fields)
+
+    def settle(self) -> None:
+        """Work in the spikes that have come."""
+        coming, self._coming = self._coming, []
+        if not coming:
+            return
+        spikes = np.concatenate([batch.spikes for batch in coming])
+        now = max(self.now, coming[-1].to_sample)
+        elapsed_s, self.now = (now - self.now) / self.rate_hz, now
+        newest = int(spikes["sample"].max(initial=0)) + 1
+        self.raster.reach(max(now, newest))
+        self._activity *= np.float32(math.exp(-elapsed_s / SMOOTHED_S))
+        self._activity_codes = None
+        if len(spikes):
+            waveforms = np.concatenate([batch.waveforms for batch in coming if len(batch.spikes)])
+            self.raster.add(spikes["channel"], spikes["sample"])
+            self.shapes.add(spikes, waveforms)
+            self._activity += np.bincount(spikes["channel"], minlength=self.n).astype(np.float32) / SMOOTHED_S
+            self._passages.append(Passage(self.passages, spikes, waveforms))
+            self.passages += 1
+            self._kept_spikes += len(spikes)
+        while self._passages and (
+            self._kept_spikes > MOST_SPIKES or int(self._passages[0].spikes["sample"][-1]) < now - KEPT_S * self.rate_hz
+        ):
+            self._kept_spikes -= len(self._passages.popleft().spikes)
+
+    def _take_status(self, status: dict[str, Any]) -> None:
+        self.status = status
+        self.status_count += 1
+        self._storming = self._positions(status.get("storming_channels"))
+        observed = status.get("observed")
+        if isinstance(observed, bytes) and len(observed) == 4 * self.n:
+            self._observed = np.frombuffer(observed, "<f4").astype(np.float64)
+        else:
+            median = float((status.get("observed_s") or {}).get("median", 0.0))
+            self._observed = np.where(self._electrodes, median, 0.0)
+        if self._observed_before is None:
+            self._observed_before = self._observed
+            self._counts_before = self.shapes.counts.copy()
+        self.levels_version += 1
+
+    def _take_thresholds(self, first: int, levels: NDArray[np.void]) -> None:
+        some = slice(first, first + len(levels))
+        self._sigma[some] = levels["sigma_uv"]
+        self._negative[some] = levels["negative_uv"]
+        self._positive[some] = levels["positive_uv"]
+        self.levels_version += 1
+
+    def _take_gaps(self, gaps: NDArray[np.void]) -> None:
+        for gap in gaps:
+            lost = int(gap["lost"])
+            self.lost += lost
+            cause = reason_name(dict(self.info), "gap_causes", int(gap["cause"]))
+            self.happenings.add(
+                "gaps", sample=int(gap["sample"]), lost=lost, cause=cause, uncertain=int(gap["uncertain"])
+            )
+        self.shapes.interrupt()
+
+    def _take_notice(self, notice: dict[str, Any]) -> None:
+        cause = str(notice.get("cause"))
+        sample = notice.get("sample")
+        if cause in HEALTH_FLAGS:
+            self._states[cause] = self._positions(notice.get("all"))
+            self.levels_version += 1
+        self.happenings.add(
+            "notices", sample=sample if isinstance(sample, int) else self.now, cause=cause, text=str(notice.get("text"))
+        )
+
+    def _positions(self, listed: Any) -> NDArray[np.int64]:
+        """Return the positions in a message's list that exist."""
+        listed = listed if isinstance(listed, Sequence) else ()
+        return np.array([c for c in listed if type(c) is int and 0 <= c < self.n], np.int64)
+
+    @property
+    def sigma_uv(self) -> float:
+        """Median noise level (µV) of the electrodes that have one; NaN before the first."""
+        known = self._sigma[self._electrodes & (self._sigma > 0)]
+        return float(np.median(known)) if len(known) else math.nan
+
+    def activity(self) -> NDArray[np.uint8]:
+        """Return the codes of each channel's smoothed rate (channels,)."""
+        if self._activity_codes is None:
+            self._activity_codes = activity_codes(self._activity)
+        return self._activity_codes
+
+    def levels(self) -> bytes:
+        """Return the `levels` message."""
+        if self._levels[0] != self.levels_version:
+            self._levels = self.levels_version, self._pack_levels()
+        return self._levels[1]
+
+    def _pack_levels(self) -> bytes:
+        before = self._observed if self._observed_before is None else self._observed_before
+        observed_s = np.maximum(0.0, self._observed - before)
+        counts = self.shapes.counts - self._counts_before
+        flags = np.zeros(self.n, np.uint8)
+        flags[self._electrodes & (self._sigma > 0) & np.isnan(self._negative) & np.isnan(self._positive)] |= MUTED
+        flags[self._storming] |= STORMING
+        for name, bit in HEALTH_FLAGS.items():
+            flags[self._states[name]] |= bit
+        arrays: dict[str, NDArray[Any]] = {
+            "sigma": self._sigma,
+            "negative": self._negative,
+            "positive": self._positive,
+            "rate": rates_hz(counts, observed_s).astype(np.float32),
+            "observed_s": observed_s.astype(np.float32),
+            "count": counts,
+            "flags": flags,
+        }
+        return pack({"t": "levels"}, arrays)
+
+    def newest(self, channels: Sequence[int], since: int, most: int) -> tuple[NDArray[np.void], NDArray[np.float32]]:
+        """Return the `most` newest spikes of these channels that came with passage `since` or later; and waveforms."""
+        spikes, waveforms, n = [], [], 0
+        for passage in reversed(self._passages):
+            if passage.number < since or n >= most:
+                break
+            at = np.flatnonzero(np.isin(passage.spikes["channel"], channels))[-(most - n) :]
+            spikes.append(passage.spikes[at])
+            waveforms.append(passage.waveforms[at])
+            n += len(at)
+        none = np.zeros(0, SPIKE_DTYPE), np.zeros((0, sum(self.info["snippet_samples"])), np.float32)
+        return np.concatenate([none[0], *spikes[::-1]]), np.concatenate([none[1], *waveforms[::-1]])
