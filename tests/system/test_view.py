@@ -66,6 +66,17 @@ def test_a_person_looks_selects_and_marks(browser: Browser, running: Running, ad
         page.wait("r.selected.length === 1 && r.selected[0] === 20", "a selected electrode")
         page.wait("r.traceSpan(20)", "its trace")
         page.tab.locator('[data-channel="20"]').wait_for()
+        at = page.ask("r.electrodeAt(30)")
+        page.tab.mouse.move(at["x"], at["y"])
+        tip = page.tab.locator("#tip").inner_text()
+        assert all(word in tip for word in ("spikes/s", "σ", "µV", "threshold")), tip
+        with page.tab.expect_download() as saved:
+            page.tab.keyboard.press("p")
+        assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+        page.tab.keyboard.press("?")
+        page.tab.locator("#help").wait_for()
+        page.tab.keyboard.press("Escape")
+        page.tab.locator("#help").wait_for(state="hidden")
         page.tab.keyboard.press("m")
         page.tab.locator("#mark-input").fill("10 µM <b>bicuculline</b>")
         page.tab.keyboard.press("Enter")

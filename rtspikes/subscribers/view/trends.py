@@ -1,4 +1,4 @@
-"""The course of a day: activity, noise and losses, a point for each ten seconds."""
+"""The course of a day: activity, noise and losses, step by step."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from rtspikes.subscribers.view.pack import pack
 
-STEP_S = 10.0
-KEPT = 8640
+STEP_S = 2.0
+KEPT = 43_200
 """Points: 24 h."""
 
 MOST_SENT = 720
@@ -22,6 +22,7 @@ class Trends:
         self._points = np.full((kept, 3), np.nan, np.float32)
         self._first = self._stop = 0
         self._begun: tuple[float, float, float] | None = None
+        self._packed: tuple[int, bytes] = -1, b""
         self.version = 0
 
     def add(self, run_s: float, signal_s: float, spikes: float, sigma_uv: float, lost: float) -> None:
@@ -41,13 +42,19 @@ class Trends:
         new = np.arange(max(self._stop, step - self._kept), step) % self._kept
         self._points[new] = np.nan
         if signal_s > signal_s0 and spikes >= spikes0:
-            self._points[new] = (spikes - spikes0) / (signal_s - signal_s0), sigma_uv, max(0.0, lost - lost0)
+            self._points[new] = (spikes - spikes0) / (signal_s - signal_s0), sigma_uv, 0
+            self._points[new[-1], 2] = max(0.0, lost - lost0)
         self._stop = step
         self._first = max(self._first, step - self._kept)
         self.version += 1
 
     def message(self) -> bytes:
         """Return the `trends` message: in MOST_SENT points at most, means of rate and σ, sums of losses."""
+        if self._packed[0] != self.version:
+            self._packed = self.version, self._pack()
+        return self._packed[1]
+
+    def _pack(self) -> bytes:
         points = self._points[np.arange(self._first, self._stop) % self._kept]
         together = max(1, -(-len(points) // MOST_SENT))
         padded = np.full((-(-len(points) // together) * together, 3), np.nan, np.float32)

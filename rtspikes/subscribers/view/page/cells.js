@@ -1,13 +1,14 @@
 /** Electrodes as cells: drawn one by one with their labels where they are few, as pixels where they are many. */
 
-import { FONT, elide, write } from "./draw.js";
+import { FONT, write } from "./draw.js";
 import { inkOn, pixel, rgb } from "./palette.js";
+import { elide } from "./text.js";
 
 const LEAST_LABEL_PX = 12;
 const MOST_FITTING = 0.9;
 const SIGN_PX = 9;
 
-/** `places` has the cells' middles (cx, cy) and side in CSS pixels; `shadeOf` gives a colour 0 … 255, −1 for no value. */
+/** `places`: middles (cx, cy) and side of the cells, CSS pixels; `shadeOf` gives a colour 0 … 255, −1 for no value. */
 export const createCells = (plot, store) => {
   let image = null;
   const labels = { facts: null, width: 0 };

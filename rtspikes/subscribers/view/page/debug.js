@@ -1,4 +1,4 @@
-/** Plain figures about the page, for tests and for who wonders: `rtspikes` in the console. Nothing can be changed here. */
+/** Plain figures about the page, for tests and the curious: `rtspikes` in the console. Nothing can be changed here. */
 
 import { levelOf } from "./store.js";
 

@@ -1,7 +1,5 @@
 /** Strokes and words that all plots share. */
 
-export { elide } from "./text.js";
-
 export const FONT = '12px -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 export const BOLD = `600 ${FONT}`;
 

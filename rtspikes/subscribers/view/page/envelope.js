@@ -53,7 +53,7 @@ export class Envelope {
     return most;
   }
 
-  /** Write into pixels: neighbours touch, and each is at least one line thick. `y` of 0 µV, `scale` in pixels per µV. */
+  /** Write into pixels: neighbours touch, each is at least one line thick. `y` of 0 µV, `scale` in pixels per µV. */
   write(pixels, height, y, scale, colour, thick) {
     const width = this.low.length;
     let [above, below] = [NaN, NaN];

@@ -1,4 +1,4 @@
-/** Where electrodes are drawn: real coordinates where there are any, else a grid in stream order; wells side by side. */
+/** Where electrodes are drawn: real coordinates where there are any, else a grid in stream order. */
 
 const LEAST_FILLED = 0.45;
 const WELL_NAME = /^([A-P])(\d{1,2})$/;

@@ -121,6 +121,13 @@ const lossGroup = (title) => {
   return { box, draw };
 };
 
+/** What the log of this run is called; "" where it has none. */
+const logName = (health) =>
+  String(health?.recording?.path ?? "")
+    .split(/[\\/]/)
+    .at(-1)
+    .replace(/\.rtspikes$/, "");
+
 export const createHealth = (root, store) => {
   const find = (id) => root.querySelector(id);
   const cells = Object.fromEntries(Object.keys(FIGURES).map((key) => [key, cellOf(key)]));
@@ -156,7 +163,7 @@ export const createHealth = (root, store) => {
     pill.title = plain(store.health?.text ?? "", 300);
     if (!facts) return;
     const keys = Object.entries(facts.keys ?? {});
-    const name = facts.name ?? facts.keys?.culture ?? facts.stream;
+    const name = facts.name || logName(store.health) || facts.keys?.culture || facts.stream;
     setText(find("#name bdi"), plain(name, 120));
     find("#name").title = [plain(name, 300), ...keys.map(([key, value]) => `${plain(key)}: ${plain(value, 200)}`)].join(
       "\n",

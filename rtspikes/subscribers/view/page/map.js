@@ -2,8 +2,9 @@
 
 import { fitted } from "./canvas.js";
 import { createCells } from "./cells.js";
-import { FONT, begin, elide, write } from "./draw.js";
+import { FONT, begin, write } from "./draw.js";
 import { drawLegend, drawScaleBar, scaleOf } from "./legend.js";
+import { elide } from "./text.js";
 
 const MARGIN = { left: 14, right: 14, top: 10, bottom: 50 };
 const MOST_VECTORS = 600;

@@ -2,10 +2,10 @@
 
 import { Bitmap } from "./bitmap.js";
 import { fitted } from "./canvas.js";
-import { BOLD, FONT, begin, crisp, elide, lines, write } from "./draw.js";
+import { BOLD, FONT, begin, crisp, lines, write } from "./draw.js";
 import { createRate } from "./rate.js";
 import { rasterEnd } from "./store.js";
-import { plain } from "./text.js";
+import { elide, plain } from "./text.js";
 import { drawEvents, drawGaps, drawTime } from "./timeline.js";
 
 const GUTTER = 62;

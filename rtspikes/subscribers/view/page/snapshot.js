@@ -1,11 +1,11 @@
 /** The page as one PNG: its boxes, words and canvases are drawn again, at their places, into one canvas. */
 
-import { elide, lines } from "./draw.js";
-import { plain } from "./text.js";
+import { lines } from "./draw.js";
+import { elide, plain } from "./text.js";
 
 const FOOT_PX = 26;
 const LEFT_OUT =
-  ".tools, .sprite, #tip, #toasts, #veil, #help, #mark-form, button.close, .small, #all-label, .segments button:disabled";
+  ".tools, .sprite, #tip, #toasts, #veil, #help, #mark-form, button.close, .small, #all-label, button:disabled";
 const CLEAR = "rgba(0, 0, 0, 0)";
 
 const drawSides = (ctx, style, box) => {
@@ -119,7 +119,8 @@ export const saveSnapshot = (store, done) => {
   compose(store).toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `rtspikes-${plain(store.facts?.stream ?? "page", 40).replace(/[^\w-]+/g, "_")}-${new Date().toISOString().slice(0, 19).replace(/:/g, "")}.png`;
+    const stream = plain(store.facts?.stream ?? "page", 40).replace(/[^\w-]+/g, "_");
+    link.download = `rtspikes-${stream}-${new Date().toISOString().slice(0, 19).replace(/:/g, "")}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     done(link.download);

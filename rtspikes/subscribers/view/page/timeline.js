@@ -1,8 +1,8 @@
 /** Time axis, marks and gaps: what runs through raster and rate at the same places. */
 
 import { clock, timeTicks } from "./axis.js";
-import { BOLD, FONT, crisp, elide, hatch, lines, write } from "./draw.js";
-import { shortTime, plain } from "./text.js";
+import { BOLD, FONT, crisp, hatch, lines, write } from "./draw.js";
+import { elide, plain, shortTime } from "./text.js";
 
 const LEAST_GAP_PX = 3;
 const LABEL_MOST_PX = 240;

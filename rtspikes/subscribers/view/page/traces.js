@@ -83,7 +83,7 @@ const fill = (frame, list, dpr) => {
   return { seen, most, start };
 };
 
-/** Return a picture of that size, the former one if it fits: made anew for each frame they would be megabytes a second. */
+/** Return a picture of that size, the former one if it fits: anew for each frame they would be megabytes a second. */
 const imageOf = (ctx, former, width, height) => {
   if (former?.width !== width || former.height !== height) return ctx.createImageData(width, height);
   former.data.fill(0);
@@ -213,7 +213,7 @@ export const createTrace = (plot, store, channel) => {
     const painted = paintPixels(ctx, frame, plot.dpr, palette, seen, start, image);
     image = painted.image;
     ctx.putImageData(image, Math.round(frame.x0 * plot.dpr), Math.round(frame.y0 * plot.dpr));
-    ctx.globalCompositeOperation = "destination-over"; // pixels that are put replace what is there: the grid comes after
+    ctx.globalCompositeOperation = "destination-over"; // pixels replace what is there: the grid comes after
     drawGrid(ctx, palette);
     ctx.globalCompositeOperation = "source-over";
     if (painted.lineLike) strokeSpikes(ctx, frame, seen, palette);

@@ -16,7 +16,10 @@ const hours = (seconds, step) => {
   return `${Math.round(seconds / 360) / 10} h`;
 };
 
-const span = (seconds) => (seconds >= 5400 ? `${Math.round(seconds / 3600)} h` : `${Math.ceil(seconds / 60)} min`);
+const span = (seconds) => {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+};
 
 const extremes = (values) => {
   let [low, high, last] = [Infinity, -Infinity, NaN];
@@ -90,7 +93,7 @@ export const createTrends = (canvas, store, touch) => {
     const { trends, palette } = store;
     const points = trends?.arrays.rate.length ?? 0;
     if (points < 2) {
-      write(ctx, "A point every ten seconds: the first ones are on their way.", LEFT, plot.height / 2, palette.dim);
+      write(ctx, "The first points are on their way.", LEFT, plot.height / 2, palette.dim);
       return;
     }
     const x1 = plot.width - GUTTER;

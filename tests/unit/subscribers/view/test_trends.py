@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtspikes.subscribers.view.trends import KEPT, MOST_SENT, Trends
+from rtspikes.subscribers.view.trends import KEPT, MOST_SENT, STEP_S, Trends
 from tests.unit.subscribers.view.pages import unpack
 
 
@@ -30,12 +30,21 @@ def test_what_nobody_knows_is_no_number() -> None:
     np.testing.assert_array_equal(arrays["sigma"], np.float32([np.nan] * 3))
 
 
+def test_what_is_lost_while_nothing_was_heard_counts_once() -> None:
+    trends = Trends(step_s=10)
+    for run_s, lost in ((0, 0), (50, 7), (60, 7)):
+        trends.add(run_s, run_s, run_s * 2, 4, lost)
+    _, arrays = unpack(trends.message())
+    assert arrays["lost"].tolist() == [0, 0, 0, 0, 7, 0]
+    assert arrays["rate"].tolist() == [2] * 6
+
+
 def test_a_day_is_kept_and_sent_in_a_few_points() -> None:
     trends = Trends()
     for step in range(KEPT + 101):
-        trends.add(step * 10.0, step * 10.0, step * 20.0, 4, step)
+        trends.add(step * STEP_S, step * STEP_S, step * STEP_S * 2, 4, step)
     head, arrays = unpack(trends.message())
-    assert head["from_s"] == 1000
+    assert head["from_s"] == 100 * STEP_S
     assert len(arrays["rate"]) <= MOST_SENT
     assert len(arrays["rate"]) * head["step_s"] >= 86_400
     assert (arrays["rate"] == 2).all()
