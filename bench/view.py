@@ -2,8 +2,8 @@
 
 4096 channels of pulses, live, 20 kHz in chunks of 1 ms, 5 spikes/s/channel; a subscriber measures when crossings reach
 it, as in `latency`. Beside it nobody, then `rtspikes view` with three clients that speak as the page does (each has
-three electrodes selected), then with three pages in a browser, if Chromium is there, on this machine too, which then
-draws in software. Turn by turn, `rounds` times; the medians are told. `frames_per_s`: pictures that the slowest client
+three electrodes selected), then, if Chromium is there, with one or three pages in a browser on this machine, which
+draws them in software on the same cores. Turn by turn, `rounds` times; the medians are told. `frames_per_s`: pictures that the slowest client
 got, or painted; `server_cpu`: of one core; `kB_per_s`: to each client; `ring` p50, p99, p99.9 (ms): from a chunk's
 arrival in the engine to the subscriber's hands. `idle`: how late the p99 of plain waits of 1 ms ended meanwhile, in a
 program that does nothing else: what any wait on this machine is late by.
@@ -19,12 +19,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from bench.latency import CHUNK_MS, SPIKES_PER_S, SUBSCRIBER, WARM_UP_S, Idle
@@ -74,7 +75,10 @@ class Client(threading.Thread):
     def run(self) -> None:
         """Take in pictures until stopped, or the server is gone."""
         own = f"127.0.0.1:{self._port}"
-        with connect(f"ws://{own}/ws", origin=f"http://{own}", max_size=None, compression=None) as page:  # type: ignore[arg-type]
+        with (
+            suppress(ConnectionClosed),
+            connect(f"ws://{own}/ws", origin=f"http://{own}", max_size=None, compression=None) as page,  # type: ignore[arg-type]
+        ):
             page.send(json.dumps({"do": "hello", "v": 1, "token": None}))
             page.send(json.dumps({"do": "select", "channels": [1, 2, 3], "of": "filtered"}))
             while not self.stopped.is_set():
@@ -86,15 +90,16 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def clients_of(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[None]:
+def clients_of(address: str, seconds: float, seen: dict[str, Any], n: int = CLIENTS) -> Iterator[None]:
     """Have clients look; note in `seen` what they get in so long."""
-    clients = [Client(int(address.rstrip("/").rpartition(":")[2])) for _ in range(CLIENTS)]
+    clients = [Client(int(address.rstrip("/").rpartition(":")[2])) for _ in range(n)]
     for client in clients:
         client.start()
     begun_s = time.monotonic()
     before = np.array([(client.frames, client.size) for client in clients])
     time.sleep(seconds)
-    got = (np.array([(client.frames, client.size) for client in clients]) - before) / (time.monotonic() - begun_s)
+    took_s = max(time.monotonic() - begun_s, 1e-3)
+    got = (np.array([(client.frames, client.size) for client in clients]) - before) / took_s
     seen |= {"frames_per_s": float(got[:, 0].min()), "kB_per_s": float(got[:, 1].mean() / 1e3)}
     yield
     for client in clients:
@@ -102,9 +107,9 @@ def clients_of(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[N
 
 
 @contextmanager
-def pages_of(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[None]:
+def pages_of(address: str, seconds: float, seen: dict[str, Any], n: int = CLIENTS) -> Iterator[None]:
     """Have pages in a browser look; note in `seen` how often the slowest is painted in so long."""
-    command = [sys.executable, "-c", BROWSER, address, str(CLIENTS), str(seconds), str(CHROMIUM), *CHROMIUM_OPTIONS]
+    command = [sys.executable, "-c", BROWSER, address, str(n), str(seconds), str(CHROMIUM), *CHROMIUM_OPTIONS]
     browser = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert browser.stdout is not None
@@ -116,8 +121,17 @@ def pages_of(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[Non
         browser.communicate()
 
 
+@contextmanager
+def page_beside_clients(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[None]:
+    """Have one page look, and clients; note in `seen` how often the page is painted."""
+    others: dict[str, Any] = {}
+    with clients_of(address, 0, others, CLIENTS - 1), pages_of(address, seconds, seen, 1):
+        yield
+
+
 LOOKING: dict[str, Callable[[str, float, dict[str, Any]], AbstractContextManager[None]]] = {
     f"{CLIENTS} clients": clients_of,
+    f"1 page, {CLIENTS - 1} clients": page_beside_clients,
     f"{CLIENTS} pages": pages_of,
 }
 NOBODY = "nobody"
@@ -194,7 +208,7 @@ def run(arguments: list[str]) -> list[dict[str, Any]]:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(arguments)
-    kinds = [NOBODY, *(kind for kind, look in LOOKING.items() if look is not pages_of or CHROMIUM.exists())]
+    kinds = [NOBODY, *(kind for kind, look in LOOKING.items() if look is clients_of or CHROMIUM.exists())]
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for _ in range(args.rounds):
         for kind in kinds:
