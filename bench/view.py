@@ -1,12 +1,12 @@
 """What do pages that look cost: do they get 25 pictures a second, and does detection notice them?
 
-4096 channels of pulses, live, 20 kHz in chunks of 1 ms, 5 spikes/s/channel; a subscriber measures when crossings reach
-it, as in `latency`. Beside it nobody, then `rtspikes view` with three clients that speak as the page does (each has
-three electrodes selected), then, if Chromium is there, with one or three pages in a browser on this machine, which
-draws them in software on the same cores. Turn by turn, `rounds` times; the medians are told. `frames_per_s`: pictures that the slowest client
-got, or painted; `server_cpu`: of one core; `kB_per_s`: to each client; `ring` p50, p99, p99.9 (ms): from a chunk's
-arrival in the engine to the subscriber's hands. `idle`: how late the p99 of plain waits of 1 ms ended meanwhile, in a
-program that does nothing else: what any wait on this machine is late by.
+4096 channels of pulses, live, 20 kHz in chunks of 1 ms, 5 spikes/s/channel; a subscriber measures when crossings
+reach it, as in `latency`. Beside it nobody, then `rtspikes view` with three clients that speak as the page does (each
+has three electrodes selected), then, if Chromium is there, with one or three pages in a browser on this machine,
+which draws them in software on the same cores. Turn by turn, `rounds` times; the medians are told. `frames_per_s`:
+pictures that the slowest client got, or painted; `server_cpu`: of one core; `kB_per_s`: to each client; `ring` p50,
+p99, p99.9 (ms): from a chunk's arrival in the engine to the subscriber's hands. `idle`: how late the p99 of plain
+waits of 1 ms ended meanwhile, in a program that does nothing else: what any wait on this machine is late by.
 """
 
 from __future__ import annotations
