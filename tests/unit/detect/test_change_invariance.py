@@ -106,7 +106,7 @@ def check_reference(results: list[Events], reference: Reference) -> None:
         np.testing.assert_array_equal([-now.below_uv, now.above_uv], expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(schedule=SCHEDULES, gaps=LATER_GAPS, begin=st.sampled_from([0, 700]), case=st.sampled_from(sorted(CASES)))
 def test_random_changes_give_what_the_plain_reference_gives(
     schedule: list[tuple[int, Change]], gaps: list[tuple[int, int]], begin: int, case: str
@@ -117,7 +117,7 @@ def test_random_changes_give_what_the_plain_reference_gives(
     check_reference(results, Reference(segments, GAIN_UV, RATE_HZ, CASES[case], GAIN_UV, channels(3), changes))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     schedule=SCHEDULES,
     gaps=GAPS,

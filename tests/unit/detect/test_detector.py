@@ -93,7 +93,7 @@ def usual(case: str, segments: str, short: bool) -> bytes:
     return joined(stream(cut_short(segments, short), stream_info(3), CASES[case], [555]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
     gaps=st.lists(st.tuples(st.integers(1, 30000), st.integers(0, 30000)), max_size=3),
