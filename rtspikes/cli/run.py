@@ -158,15 +158,16 @@ def _run(
     with said_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
         from rtspikes.engine import Engine
     child: LogChild | None = None
+    page: ViewChild | None = None
     beside = ExitStack()
     try:
         with beside, Engine(config, changes=changes) as engine:
             if log_path is not None:
                 child = LogChild(engine.endpoint, log_path, debugging(), engine.child_key(Right.READ))
             if view:
-                beside.enter_context(ViewChild(engine.endpoint, engine.child_key(Right.CONTROL), not no_browser))
+                page = beside.enter_context(ViewChild(engine.endpoint, engine.child_key(Right.CONTROL), not no_browser))
             with interrupts(engine.stop, engine.abort):
-                _supervise(engine, config, child, duration)
+                _supervise(engine, config, child, page, duration)
         _tell_news(engine)
         logged = child.finish(config.publish.linger_s) if child else 0
     finally:
@@ -176,7 +177,9 @@ def _run(
     return logged
 
 
-def _supervise(engine: Engine, config: Config, child: LogChild | None, duration: float | None) -> None:
+def _supervise(
+    engine: Engine, config: Config, child: LogChild | None, page: ViewChild | None, duration: float | None
+) -> None:
     """Begin when all who are waited for are there; show how it goes until the end."""
     click.echo(f"publishing on {engine.endpoint}", err=True)
     engine.start()
@@ -202,6 +205,8 @@ def _supervise(engine: Engine, config: Config, child: LogChild | None, duration:
             if child is not None:
                 child.tell_if_dead()
                 engine.tell("recording", recording.figures(child.paths) if child.alive else None)
+            if page is not None:
+                page.tell_if_dead()
             if engine.waiting_s > STALL_S and not stalled:
                 click.echo("waiting for a subscriber that does not keep up; Ctrl-C twice ends the run", err=True)
             stalled = engine.waiting_s > STALL_S

@@ -101,11 +101,11 @@ def view(
         raise ConfigError(f"--port must be 0 … 65535, got {port}")
     if token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]{8,200}", token):
         raise ConfigError("--token must have 8 … 200 letters, digits or ._~-, for it is part of an address")
-    if token is None and not is_loopback(host):
-        token = secrets.token_urlsafe(18)
     ports = range(PORT, PORT + PORTS_TRIED) if port is None else range(port, port + 1)
     stopped = threading.Event()
     key = _of_parent(stopped) if child else client_key(key_file)
+    if token is None and (key is not None or not is_loopback(host)):
+        token = secrets.token_urlsafe(18)
 
     def ready(bound: int) -> None:
         address = page_address(host, bound, token)
@@ -121,9 +121,9 @@ def view(
             scene, commander = _live(running, target, key, read_only)
             if child:
                 stop = _LastLook(stopped, lambda: scene.over)
-            server = PageServer(scene, Access(token), commander)
+            server = PageServer(scene, Access(token, host), commander)
         else:
-            server = PageServer(_finished(target), Access(token))
+            server = PageServer(_finished(target), Access(token, host))
         if child:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         else:

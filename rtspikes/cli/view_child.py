@@ -8,6 +8,8 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
+import click
+
 from rtspikes.cli.children import reachable, start_rtspikes
 
 PATIENCE_S = 6.0
@@ -19,6 +21,7 @@ class ViewChild:
 
     def __init__(self, endpoint: str, key: str | None = None, browser: bool = True) -> None:
         """key: the text of the client key that it needs, handed on where nobody else can read it."""
+        self._told = False
         options = [] if browser else ["--no-browser"]
         self._process = start_rtspikes(
             "view", reachable(endpoint), "--child", *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -27,6 +30,14 @@ class ViewChild:
             with contextlib.suppress(OSError):  # it may have ended, and has said why
                 self._process.stdin.write(json.dumps(key or "") + "\n")
                 self._process.stdin.flush()
+
+    def tell_if_dead(self) -> None:
+        """Say once, on stderr, that nothing is shown any more."""
+        if not self._told and self._process.poll() is not None:
+            self._told = True
+            click.echo(
+                "rtspikes: the page's server has ended; the run goes on (rtspikes view shows it again)", err=True
+            )
 
     def __enter__(self) -> Self:
         """Return it."""

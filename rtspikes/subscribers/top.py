@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.activity import rates_hz
-from rtspikes.errors import EngineVanished
+from rtspikes.errors import EngineVanished, WireError
+from rtspikes.subscribers.view.feed import NOT_UNDERSTOOD
 from rtspikes.subscribers.view.health import Seen, health
 from rtspikes.subscribers.watch import Watch
 from rtspikes.wire.batch import Batch
@@ -59,6 +60,8 @@ class Top:
         self._labels: list[str] = []
         self._levels = np.zeros((2, 0), np.float32)
         self._looks: deque[_Look] = deque()
+        self._unseen_s = 0.0
+        """Time whose spikes did not come here."""
 
     def begin(self, info: dict[str, Any]) -> None:
         """Turn to another session."""
@@ -66,6 +69,7 @@ class Top:
         self._labels = [str(label) for label in info["channels"]["label"]]
         self._levels = np.full((2, info["n_channels"]), np.nan, np.float32)
         self._looks.clear()
+        self._unseen_s = 0.0
 
     def tell(self, state: str, text: str = "") -> None:
         """Say how it is with the engine, as `health` has it."""
@@ -76,6 +80,9 @@ class Top:
         if self._watch is None:
             return
         self._missed += sum(m.count for m in batch.missed)
+        for missed in batch.missed:
+            if missed.kind == "spikes" and missed.from_sample is not None and missed.to_sample is not None:
+                self._unseen_s += (missed.to_sample - missed.from_sample) / self._watch.rate_hz
         self._malformed = malformed
         if batch.kind == "spikes" and not self._looks and batch.from_sample == self._watch.first:
             self._look(np.zeros(len(self._watch.counts)))  # here from the session's start
@@ -85,7 +92,7 @@ class Top:
             for levels, name in zip(self._levels, ("negative_uv", "positive_uv"), strict=True):
                 levels[first : first + len(batch.thresholds)] = batch.thresholds[name]
         elif batch.kind == "status":
-            self._look(self._observed_s(batch.fields))
+            self._look(self._observed_s(batch.fields) - self._unseen_s)
 
     def _observed_s(self, status: dict[str, Any]) -> NDArray[np.float64]:
         """Return each channel's observed time; of very many channels, which are not told one by one, the median."""
@@ -141,6 +148,10 @@ def follow(top: Top, endpoint: str, key: ClientKey | None, timeout_s: float | No
         except EngineVanished:
             top.tell("lost", f"the engine has gone without an end; waiting for the next one at {endpoint}")
             timeout_s = None
+        except NOT_UNDERSTOOD as error:
+            if isinstance(error, WireError):
+                raise
+            raise WireError(f"what the engine says is not understood: {type(error).__name__}: {error}") from error
 
 
 def _follow_run(top: Top, endpoint: str, key: ClientKey | None, timeout_s: float | None) -> Generator[None]:

@@ -69,7 +69,11 @@ class Requester:
             self.socket.set(option, value)
         if key is not None:
             secure_client(self.socket, key)
-        self.socket.connect(endpoint)
+        try:
+            self._connect()
+        except WireError:
+            self.socket.close(0)  # else its context would never end
+            raise
         self._number = 0
         self.malformed = 0
 
@@ -77,7 +81,13 @@ class Requester:
         """Go on asking at another address."""
         self.socket.disconnect(self.endpoint)
         self.endpoint = endpoint
-        self.socket.connect(endpoint)
+        self._connect()
+
+    def _connect(self) -> None:
+        try:
+            self.socket.connect(self.endpoint)
+        except (zmq.ZMQError, TypeError, ValueError):
+            raise WireError(f"the engine names a reply address that is none: {self.endpoint!r:.100}") from None
 
     def send(self, request: str, **entries: Any) -> int:
         """Send a request without waiting; return its id. With a full queue it is as if it got lost."""

@@ -7,6 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rtspikes.subscribers.log.reader import read_session
@@ -46,6 +47,24 @@ def test_nobody_is_left_behind_when_a_run_is_killed() -> None:
         address = page_address(run)
         run.process.kill()
         wait_until(lambda: not serves(address), "the viewer's end")
+
+
+def test_a_viewer_that_dies_costs_no_run_and_is_told() -> None:
+    with Running(*VIEWED) as run:
+        page_address(run)
+        (viewer,) = (p for p in psutil.Process(run.process.pid).children() if "view" in p.cmdline())
+        viewer.kill()
+        run.wait_line("the page's server has ended")
+        run.process.send_signal(signal.SIGINT)
+        assert run.finish() == 0
+
+
+def test_what_a_key_opens_asks_for_a_token(tmp_path: Path) -> None:
+    assert rtspikes("keys", tmp_path / "keys").returncode == 0
+    with Running(*VIEWED, "--keys", tmp_path / "keys") as run:
+        assert "#token=" in page_address(run)
+        run.process.send_signal(signal.SIGINT)
+        assert run.finish() == 0
 
 
 def test_a_page_that_cannot_be_served_costs_no_run(tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ def is_loopback(host: str) -> bool:
 class Access:
     """Answers requests for the page's files, and judges those for the WebSocket."""
 
-    def __init__(self, token: str | None = None, page: Path = PAGE) -> None:
-        """token: what a page must know; None: nothing, which is for loopback addresses only."""
+    def __init__(self, token: str | None = None, host: str = "localhost", page: Path = PAGE) -> None:
+        """token: what a page must know; None: nothing, which is for loopback only. host: a further name of ours."""
         self._token = token
-        name = socket.gethostname().lower()
-        self._names = {"localhost", name, name.partition(".")[0], f"{name.partition('.')[0]}.local"} - {""}
+        names = {host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()} - {""}
+        short = {name.partition(".")[0] for name in names}
+        self._names = {"localhost", *names, *short, *(f"{name}.local" for name in short)}
         self._files = {
             f"/{file.name}": (TYPES[file.suffix], file.read_bytes()) for file in page.iterdir() if file.suffix in TYPES
         }

@@ -78,7 +78,7 @@ def _select(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _threshold(fields: dict[str, Any]) -> dict[str, Any]:
     heights = {k: None if fields.get(k) is None else _number(fields, k, 0, HIGHEST_THRESHOLD) for k in ("sigma", "uv")}
-    if sum(h is not None and h > 0 for h in heights.values()) != 1:
+    if [h > 0 for h in heights.values() if h is not None] != [True]:
         raise WireError("a threshold is > 0, in sigma or in uv")
     return {"channels": _channels(fields, 1), **heights}
 

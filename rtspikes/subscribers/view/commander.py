@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from rtspikes.errors import RtspikesError
+from rtspikes.errors import EngineVanished, RtspikesError
 from rtspikes.wire.control import Control
 from rtspikes.wire.keys import ClientKey
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
@@ -23,6 +23,7 @@ Answer = Callable[[bool, str], None]
 
 
 class _Request(NamedTuple):
+    session: str | None
     do: Asked
     done: str
     answer: Answer
@@ -47,10 +48,13 @@ class Commander:
         self._stop.set()
         self._thread.join()
 
-    def ask(self, do: Asked, done: str, answer: Answer) -> None:
-        """Let `do` be done with the engine's control; then `answer` is called, from another thread: ok, text."""
+    def ask(self, session: str | None, do: Asked, done: str, answer: Answer) -> None:
+        """Let `do` be done with the engine's control; then `answer` is called, from another thread: ok, text.
+
+        session: the only one in which it may be done, for in another positions mean other electrodes; None: any.
+        """
         try:
-            self._waiting.put_nowait(_Request(do, done, answer))
+            self._waiting.put_nowait(_Request(session, do, done, answer))
         except queue.Full:
             answer(False, f"{MOST_WAITING} requests are waiting for the engine already")
 
@@ -62,8 +66,12 @@ class Commander:
                 continue
             try:
                 with Control(self._endpoint, key=self._key, connect_timeout_s=CONNECT_S) as control:
+                    if request.session not in (None, control.info["session"]):
+                        raise EngineVanished("the engine was started anew, or its layout changed: nothing was done")
                     request.do(control)
             except RtspikesError as error:
                 request.answer(False, str(error))
+            except Exception as error:  # what an engine of another make may cause must not end the page's control
+                request.answer(False, f"{type(error).__name__}: {error}")
             else:
                 request.answer(True, request.done)

@@ -27,8 +27,8 @@ from rtspikes.wire.batch import Batch
 SMOOTHED_S = 1.0
 """Time constant of the map's activity."""
 
-KEPT_S, MOST_SPIKES = 8.0, 100_000
-"""Newest spikes that are kept with their waveforms, for pages that show them one by one."""
+KEPT_S, MOST_BYTES = 8.0, 64 * 1024 * 1024
+"""How far back, and how many, spikes are kept with their waveforms, for pages that show them one by one."""
 
 MUTED, STORMING = 1, 2
 HEALTH_FLAGS = {"dead": 4, "noisy": 8, "saturated": 16, "drifting": 32}
@@ -74,19 +74,23 @@ class Course:
         self._observed_before: NDArray[np.float64] | None = None
         self._activity = np.zeros(self.n, np.float32)
         self._activity_codes: NDArray[np.uint8] | None = None
+        self._begun = False
+        self._unseen = 0
+        """Samples whose spikes did not come here."""
         self._coming: list[Batch] = []
         self._passages: deque[Passage] = deque()
-        self._kept_spikes = 0
+        self._kept_bytes = 0
         self.passages = 0
         self.levels_version = 0
         self._levels: tuple[int, bytes] = -1, b""
 
     def add(self, batch: Batch) -> None:
         """Take one batch; spikes show once they are `settled`."""
-        self.missed += sum(m.count for m in batch.missed)
+        if batch.missed:
+            self._take_missed(batch)
         if batch.kind == "spikes":
-            if not self._coming and self.now == self.first_sample == batch.from_sample:
-                self._observed_before = np.zeros(self.n)  # here from the start
+            if not self._begun:
+                self._begin(batch.from_sample)
             self._coming.append(batch)
             return
         self.settle()
@@ -104,6 +108,32 @@ class Course:
         elif batch.kind == "notices":
             self._take_notice(batch.fields)
 
+    def _begin(self, sample: int) -> None:
+        """Begin with the first spikes' interval, from `sample` on: at the session's start, or later."""
+        self._begun = True
+        if sample <= self.first_sample:
+            self._observed_before = np.zeros(self.n)
+            return
+        self.now = sample
+        self.raster.begin(sample)
+        self._tell_gap(self.first_sample, sample, "before this viewer came")
+
+    def _take_missed(self, batch: Batch) -> None:
+        """Take in what did not come before `batch`: where spikes may be missing is a gap, and no time observed."""
+        for missed in batch.missed:
+            self.missed += missed.count
+            if missed.kind != "spikes" or missed.from_sample is None:
+                continue
+            self.settle()
+            self.shapes.interrupt()
+            stop = self.now if missed.to_sample is None else missed.to_sample
+            if stop > missed.from_sample:
+                self._tell_gap(missed.from_sample, stop, "missed here")
+                self._unseen += stop - missed.from_sample
+
+    def _tell_gap(self, sample: int, stop: int, cause: str, uncertain: int = 0) -> None:
+        self.happenings.add("gaps", sample=sample, lost=stop - sample, cause=cause, uncertain=uncertain)
+
     def settle(self) -> None:
         """Work in the spikes that have come."""
         coming, self._coming = self._coming, []
@@ -120,14 +150,17 @@ class Course:
             waveforms = np.concatenate([batch.waveforms for batch in coming if len(batch.spikes)])
             self.raster.add(spikes["channel"], spikes["sample"])
             self.shapes.add(spikes, waveforms)
-            self._activity += np.bincount(spikes["channel"], minlength=self.n).astype(np.float32) / SMOOTHED_S
+            ago_s = np.maximum(now - spikes["sample"], 0) / self.rate_hz
+            fresh = np.exp(-ago_s / SMOOTHED_S) / SMOOTHED_S
+            self._activity += np.bincount(spikes["channel"], fresh, self.n).astype(np.float32)
             self._passages.append(Passage(self.passages, spikes, waveforms))
             self.passages += 1
-            self._kept_spikes += len(spikes)
+            self._kept_bytes += spikes.nbytes + waveforms.nbytes
         while self._passages and (
-            self._kept_spikes > MOST_SPIKES or int(self._passages[0].spikes["sample"][-1]) < now - KEPT_S * self.rate_hz
+            self._kept_bytes > MOST_BYTES or int(self._passages[0].spikes["sample"][-1]) < now - KEPT_S * self.rate_hz
         ):
-            self._kept_spikes -= len(self._passages.popleft().spikes)
+            passed = self._passages.popleft()
+            self._kept_bytes -= passed.spikes.nbytes + passed.waveforms.nbytes
 
     def _take_status(self, status: dict[str, Any]) -> None:
         self.status = status
@@ -153,12 +186,10 @@ class Course:
 
     def _take_gaps(self, gaps: NDArray[np.void]) -> None:
         for gap in gaps:
-            lost = int(gap["lost"])
+            sample, lost = int(gap["sample"]), int(gap["lost"])
             self.lost += lost
             cause = reason_name(dict(self.info), "gap_causes", int(gap["cause"]))
-            self.happenings.add(
-                "gaps", sample=int(gap["sample"]), lost=lost, cause=cause, uncertain=int(gap["uncertain"])
-            )
+            self._tell_gap(sample, sample + lost, cause, int(gap["uncertain"]))
         self.shapes.interrupt()
 
     def _take_notice(self, notice: dict[str, Any]) -> None:
@@ -196,7 +227,7 @@ class Course:
 
     def _pack_levels(self) -> bytes:
         before = self._observed if self._observed_before is None else self._observed_before
-        observed_s = np.maximum(0.0, self._observed - before)
+        observed_s = np.maximum(0.0, self._observed - before - self._unseen / self.rate_hz)
         counts = self.shapes.counts - self._counts_before
         flags = np.zeros(self.n, np.uint8)
         flags[self._electrodes & (self._sigma > 0) & np.isnan(self._negative) & np.isnan(self._positive)] |= MUTED

@@ -14,6 +14,30 @@ Info = Mapping[str, Any]
 """The fields of an `info` message, or `info` of a log."""
 
 
+FURTHEST = 2**53
+"""Samples beyond are no whole numbers in a browser."""
+
+LONGEST_SNIPPET = 2**20
+
+
+def check(info: Info) -> None:
+    """Raise KeyError, TypeError or ValueError where an engine says what no page could show."""
+    n = info["n_channels"]
+    columns = {**info["channels"], "enabled": info["enabled"]}
+    for name in ("label", "kind", "enabled"):
+        columns[name]  # must be there
+    for name, column in columns.items():
+        if not isinstance(column, list) or len(column) != n:
+            raise ValueError(f"{name} must be a list of {n!r:.20}")
+    if not {*map(type, info["enabled"])} <= {bool}:
+        raise ValueError("enabled must be true or false for each channel")
+    if not 0 < float(info["rate_hz"]) < 1e9 or not abs(int(info["first_sample"])) < FURTHEST:
+        raise ValueError(f"rate_hz or first_sample: {info['rate_hz']!r:.40}, {info['first_sample']!r:.40}")
+    before, after = info["snippet_samples"]
+    if not 0 <= int(before) + int(after) <= LONGEST_SNIPPET:
+        raise ValueError(f"snippet_samples: {info['snippet_samples']!r:.40}")
+
+
 def rows_of(kinds: Sequence[str], wells: Sequence[str | None]) -> NDArray[np.int32]:
     """Return the raster's row of each channel (channels,), −1: none.
 

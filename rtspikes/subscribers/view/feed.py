@@ -6,7 +6,7 @@ import threading
 import time
 from itertools import groupby
 
-from rtspikes.errors import EngineVanished
+from rtspikes.errors import EngineVanished, WireError
 from rtspikes.subscribers.view.live import NO_ENGINE, LiveScene
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.keys import ClientKey
@@ -16,6 +16,11 @@ VIEWED_KINDS = ("spikes", "thresholds", "gaps", "marks", "notices", "status")
 
 TOGETHER_S = 0.025
 """How long what comes is collected before it is worked in: a page is sent no more than 30 pictures a second."""
+
+NOT_UNDERSTOOD = (WireError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What comes of an engine of another make or version: its session cannot be shown, and the next one is waited for."""
+
+PATIENCE_S = 2.0
 
 SILENT_S = 2.0
 """An engine that sends nothing for so long is held up, or waits for a slow subscriber."""
@@ -45,6 +50,9 @@ class Feed:
                     self._follow()
                 except EngineVanished as error:
                     self._scene.tell("lost", f"{error}; {NO_ENGINE} at {self._scene.endpoint}")
+                except NOT_UNDERSTOOD as error:
+                    self._scene.give_up(f"what the engine says is not understood: {type(error).__name__}: {error}")
+                    self._stop.wait(PATIENCE_S)
         except BaseException as error:
             self._scene.fail(error)
 

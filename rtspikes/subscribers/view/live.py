@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rtspikes.subscribers.view.course import Course
-from rtspikes.subscribers.view.facts import Info, facts
+from rtspikes.subscribers.view.facts import Info, check, facts
 from rtspikes.subscribers.view.health import Seen, health
 from rtspikes.subscribers.view.pack import text
 from rtspikes.subscribers.view.trace_store import Key, TraceStore
@@ -45,7 +45,6 @@ class LiveScene:
         """Counts the sessions."""
         self.health_version = 0
         self._labels: list[str] = []
-        self._told_before = (0.0, 0.0, 0.0)
         self._state, self._text = "connecting", f"{NO_ENGINE} at {endpoint}"
         self._malformed = 0
         self._wanted: Counter[Key] = Counter()
@@ -60,14 +59,15 @@ class LiveScene:
     def begin(self, info: Info) -> None:
         """Forget the session before; another one has begun."""
         with self.lock:
-            self.course = Course(info)
-            self.traces = TraceStore(self.course.rate_hz)
+            check(info)
+            course, told = Course(info), text(facts(info, "live", self.read_only))
+            self.stream = str(info["stream"])
+            self.course, self.facts = course, told
+            self.traces = TraceStore(course.rate_hz)
             self.traces.want(self._wanted)
             self.version += 1
             if (labels := list(info["channels"]["label"])) != self._labels:
                 self._labels, self.trends = labels, Trends()
-            self.stream = str(info["stream"])
-            self.facts = text(facts(info, "live", self.read_only))
             self.tell("live", "")
 
     def add(self, batches: Iterable[Batch], malformed: int) -> None:
@@ -83,6 +83,7 @@ class LiveScene:
             if self.course.status_count != statuses:
                 self._follow(self.course)
                 self.tell("live", "")
+                self.health()  # what cannot be understood shows here, and not in each page
 
     def _follow(self, course: Course) -> None:
         signal_s = (course.now - course.first_sample) / course.rate_hz
@@ -95,6 +96,13 @@ class LiveScene:
         with self.lock:
             if self.course is not None and trace.session == self.course.info["session"]:
                 self.traces.add(trace)
+
+    def give_up(self, why: str) -> None:
+        """Show nothing of the current session any more."""
+        with self.lock:
+            self.course = None
+            self.stream = ""
+            self.tell("lost", why[:500])
 
     def tell(self, state: str, why: str) -> None:
         """Say how it is with the engine: one of the states of a `health` message, and a line for people."""

@@ -24,6 +24,10 @@ class Raster:
         self.stop = self.first
         """The column behind the newest one."""
 
+    def begin(self, sample: int) -> None:
+        """Let the raster, empty so far, begin at an absolute sample: nothing is known of what was before."""
+        self.first = self.stop = sample // self._width
+
     @property
     def oldest(self) -> int:
         """The oldest column that is kept."""

@@ -36,6 +36,10 @@ class Viewer(Protocol):
     def sent(self) -> int:
         """The number `n` of the newest frame that was made; the first is 1."""
 
+    @property
+    def session(self) -> str:
+        """The session that the page was told of last; "" before the first."""
+
     def messages(self, now_s: float) -> list[Message]:
         """Return what is new for this page at the time `now_s` (monotonic): a whole picture at the first call."""
 

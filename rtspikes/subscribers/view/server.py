@@ -41,9 +41,26 @@ MOST_ANSWERS = 32
 UNTOLD, UNKNOWN, CROWDED, NONSENSE = 4401, 4400, 4429, 4422
 """Why a WebSocket is closed: no token, another version, too many pages or messages, not of the protocol."""
 
+LONGEST_REASON = 120
+"""Bytes; RFC 6455 has room for 123."""
+
+MOST_UNSENT = 32 * 1024 * 1024
+"""Bytes that wait for a page: one that asks without reading (a flood of pings) is cut off."""
+
 SILENT = logging.getLogger("rtspikes.view")
 SILENT.addHandler(logging.NullHandler())
 SILENT.propagate = False
+
+
+class _Bounded(ServerConnection):
+    """A connection whose answers cannot pile up."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, unless what they ask for is not read."""
+        if self.transport.get_write_buffer_size() > MOST_UNSENT:
+            self.transport.abort()
+        else:
+            super().data_received(data)
 
 
 class PageServer:
@@ -72,7 +89,7 @@ class PageServer:
                 return await serve(
                     self._attend, host, port, process_request=self._answer, max_size=LARGEST, max_queue=8,
                     compression=None, open_timeout=HELLO_S, close_timeout=1.0, server_header=None, logger=SILENT,
-                    write_limit=1 << 20,
+                    write_limit=1 << 20, create_connection=_Bounded,
                 )  # fmt: skip
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or port == ports[-1]:
@@ -166,7 +183,7 @@ class _Page:
             try:
                 self._do(parse(message))
             except WireError as error:
-                await self._connection.close(NONSENSE, str(error)[:100])
+                await self._connection.close(NONSENSE, str(error).encode()[:LONGEST_REASON].decode(errors="ignore"))
                 return
 
     def _do(self, asked: Asked) -> None:
@@ -185,7 +202,8 @@ class _Page:
             if self._commander is None:
                 self._answer(asked.do, False, "this page may only look")
             else:
-                self._commander.ask(do, done, lambda ok, words: self._answer_from_afar(asked.do, ok, words))
+                session = None if asked.do == "mark" else self._viewer.session
+                self._commander.ask(session, do, done, lambda ok, words: self._answer_from_afar(asked.do, ok, words))
 
     def _answer_from_afar(self, to: str, ok: bool, words: str) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the page is gone

@@ -35,6 +35,7 @@ class SessionViewer:
         self._scene = scene
         self._rate_hz = scene.spikes.rate_hz
         self.sent = 0
+        self.session = str(scene.info["session"])
         self._told: int | None = None  # with how many pages the last `health` was sent
         self._selected: tuple[int, ...] = ()
         self._speed = 0.0

@@ -14,6 +14,9 @@ from rtspikes.wire.traces import Trace
 KEPT_S = 6.0
 """How far back (s) a page that begins to look, or lags, is told."""
 
+MOST_MESSAGES = 512
+"""Of a channel; an engine sends some thirty a second."""
+
 Key = tuple[int, str]
 """Channel, and what of it."""
 
@@ -35,9 +38,11 @@ class TraceStore:
         kept = self._traces.get((trace.channel, trace.of))
         if kept is None:
             return
+        if kept and trace.sample < kept[-1][1].sample:
+            kept.clear()  # time does not go back: it is another engine's
         kept.append((self.count, trace))
         self.count += 1
-        while kept[0][1].sample < trace.sample - self._kept_samples:
+        while kept[0][1].sample < trace.sample - self._kept_samples or len(kept) > MOST_MESSAGES:
             kept.popleft()
 
     def runs(self, keys: Iterable[Key], since: int) -> tuple[list[dict[str, Any]], dict[str, NDArray[np.float32]]]:

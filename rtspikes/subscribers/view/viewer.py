@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ACTIVITY_S, SHAPES_S, LEVELS_S, HEALTH_S = 0.1, 0.5, 0.5, 1.0
 """How often, at most, a page is sent each of them."""
 
-MOST_NEW_SPIKES = 400
-"""Spikes of the selected channels in one message; of a page that lags behind, the newest."""
+MOST_NEW_SPIKES, MOST_OLD_SPIKES = 400, 4000
+"""Spikes of the selected channels in one message: the newest, of a page that lags; of what was before a selection."""
 
 
 class LiveViewer:
@@ -31,6 +31,7 @@ class LiveViewer:
         self._selected: tuple[int, ...] = ()
         self._of = SIGNALS[0]
         self._version = -1
+        self.session = ""
         self._health = Due(0.0)
         self._healthy_s = 0.0
         self._restart()
@@ -55,6 +56,7 @@ class LiveViewer:
                     self.select((), self._of)  # its positions mean other electrodes
                 self._version = scene.version
                 self._restart()
+                self.session = str(scene.course.info["session"])
                 found.append(scene.facts)
             if self._health.at(now_s, scene.health_version) or now_s - self._healthy_s >= HEALTH_S:
                 self._healthy_s = now_s
@@ -94,7 +96,8 @@ class LiveViewer:
         traces = self._scene.traces
         found: list[Message] = []
         if course.passages != self._passage or traces.count != self._trace:
-            spikes, waveforms = course.newest(self._selected, self._passage, MOST_NEW_SPIKES)
+            most = MOST_NEW_SPIKES if self._passage else MOST_OLD_SPIKES
+            spikes, waveforms = course.newest(self._selected, self._passage, most)
             runs, envelopes = traces.runs(self._keys, self._trace)
             self._passage, self._trace = course.passages, traces.count
             if runs or len(spikes):

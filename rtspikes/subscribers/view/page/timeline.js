@@ -49,7 +49,11 @@ export const drawGaps = (ctx, axis, gaps, bands, palette) => {
   return shown;
 };
 
+/** What of a gap is no fault of the signal's: its words as they are. */
+const OF_THE_VIEWER = new Set(["missed here", "before this viewer came"]);
+
 const gapText = (gap, rate_hz) => {
+  if (OF_THE_VIEWER.has(gap.cause)) return plain(gap.cause, 40);
   const length = gap.lost ? shortTime(gap.lost / rate_hz) : "seam";
   return `gap ${length}${gap.uncertain ? ` ± ${shortTime(gap.uncertain / rate_hz)}` : ""}`;
 };

@@ -77,6 +77,14 @@ def test_the_page_asks_nobody_else_for_anything() -> None:
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", page)
 
 
+def test_the_name_that_was_asked_for_is_one_of_ours() -> None:
+    request = Request("/", Headers(Host="rig.lab.example:8765"))
+    for host, code in (("rig.lab.example", 200), ("localhost", 421)):
+        answer = Access(host=host).respond(request)
+        assert answer is not None
+        assert answer.status_code == code
+
+
 def test_a_token_is_compared_whole() -> None:
     access = Access("correct-token")
     assert access.admits("correct-token")

@@ -79,9 +79,13 @@ def test_activity_is_a_smoothed_rate_that_decays() -> None:
     made.add(spikes([], 30_000, 10_000))
     made.settle()
     assert made.activity().tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("together", [20, 1000, 5000])
+def test_activity_does_not_depend_on_how_much_comes_at_once(together: int) -> None:
     steady = Course(info())
-    for a in range(0, 10_000, 20):
-        steady.add(spikes([(a, 1)], a + 20, a))
+    for a in range(0, 20_000, together):
+        steady.add(spikes([(s, 1) for s in range(a, a + together, 20)], a + together, a))
         steady.settle()
     rate_hz = LOWEST_HZ * 2 ** ((int(steady.activity()[1]) - 1) / PER_OCTAVE)
     assert rate_hz == pytest.approx(50, rel=0.05)
@@ -101,6 +105,34 @@ def test_gaps_marks_and_losses_are_kept() -> None:
     assert [m["text"] for m in happened["marks"]] == ["drug", "line 1001 = 1"]
     assert (made.lost, made.missed) == (30, 2)
     assert made.shapes.isi(0).sum() == 1
+
+
+def test_what_did_not_come_here_is_a_gap_and_no_time_observed() -> None:
+    made = Course(info())
+    made.add(spikes([(s, 0) for s in range(0, 1000, 100)], 1000))
+    late = spikes([(s, 0) for s in range(2000, 3000, 100)], 3000, 2000)
+    made.add(
+        Batch("spikes", "s1", 2000, 3000, late.spikes, late.waveforms, missed=(Missed("spikes", 1, 9, 1000, 2000),))
+    )
+    made.settle()
+    made.add(status([3, 3, 3, 3]))
+    happened, _ = by_kind([made.happenings.message(0)])["happened"]
+    assert [(g["sample"], g["lost"], g["cause"]) for g in happened["gaps"]] == [(1000, 1000, "missed here")]
+    assert made.missed == 9
+    assert made.shapes.isi(0).sum() == 18
+    _, arrays = by_kind([made.levels()])["levels"]
+    assert arrays["observed_s"][0] == 2
+    assert arrays["rate"][0] == 10
+
+
+def test_before_the_viewer_came_nothing_is_shown() -> None:
+    made = Course(info())
+    made.add(spikes([(5_003, 0)], 5_010, 5_000))
+    made.settle()
+    first, columns, rate = made.raster.columns(0)
+    assert (first, len(columns), rate.tolist()) == (500, 1, [1])
+    happened, _ = by_kind([made.happenings.message(0)])["happened"]
+    assert [(g["sample"], g["lost"], g["cause"]) for g in happened["gaps"]] == [(0, 5000, "before this viewer came")]
 
 
 def test_the_newest_spikes_of_selected_channels() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,8 +28,12 @@ class Engine:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
+        self.sessions: list[str | None] = []
 
-    def ask(self, do: Callable[[Any], object], done: str, answer: Callable[[bool, str], None]) -> None:
+    def ask(
+        self, session: str | None, do: Callable[[Any], object], done: str, answer: Callable[[bool, str], None]
+    ) -> None:
+        self.sessions.append(session)
         do(self)
         threading.Thread(target=answer, args=(True, done)).start()
 
@@ -178,9 +184,34 @@ def test_a_flood_of_messages_ends_the_page() -> None:
 def test_the_engine_is_asked_and_its_answer_told() -> None:
     engine = Engine()
     with served(engine=engine) as made, made.page() as page:
+        heard(page, "facts")
         page.send(json.dumps({"do": "threshold", "channels": [2], "sigma": 6}))
         assert heard(page, "answer")["ok"]
-        assert engine.asked == [("threshold", ([2], {"sigma": 6.0}))]
+        page.send(json.dumps({"do": "mark", "text": "x"}))
+        assert heard(page, "answer")["ok"]
+        assert engine.asked == [("threshold", ([2], {"sigma": 6.0})), ("mark", ("x", {}))]
+        assert engine.sessions == ["s1", None]  # a position is one of that session; a mark is of whatever runs
+
+
+def test_who_asks_without_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNSENT", 1 << 20)
+    key = base64.b64encode(bytes(16)).decode()
+    ping = b"\x89\xfd" + bytes(4) + bytes(125)
+    with served() as made, socket.create_connection(("127.0.0.1", made.port), timeout=30) as rude:
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        own = f"127.0.0.1:{made.port}"
+        rude.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {own}\r\nOrigin: http://{own}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        with pytest.raises(OSError, match="."):  # reset, or a broken pipe
+            flood(rude, ping * 500)
+
+
+def flood(rude: socket.socket, data: bytes) -> None:
+    """Send 625 MB, in parts."""
+    for _ in range(10_000):
+        rude.sendall(data)
 
 
 def test_who_may_only_look_is_told_so() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtspikes.subscribers.view.trace_store import KEPT_S, TraceStore
+from rtspikes.subscribers.view.trace_store import KEPT_S, MOST_MESSAGES, TraceStore
 from rtspikes.wire.traces import Trace
 
 
@@ -35,6 +35,16 @@ def test_a_page_gets_what_is_new_of_what_it_looks_at() -> None:
     assert store.runs([(7, "filtered")], 0)[0] == []
     store.want([(1, "raw")])
     assert store.runs([(1, "filtered")], 0)[0] == []
+
+
+def test_samples_that_do_not_advance_are_not_kept_for_ever() -> None:
+    store = TraceStore(1000.0)
+    store.want([(1, "filtered")])
+    for sample in (*range(0, 100, 10), 5, *[5] * 2000):
+        store.add(trace(1, sample))
+    runs, arrays = store.runs([(1, "filtered")], 0)
+    assert runs[0]["sample"] == 5
+    assert len(arrays["low"]) <= 2 * MOST_MESSAGES
 
 
 def test_what_is_kept_is_bounded() -> None:

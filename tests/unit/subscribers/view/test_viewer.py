@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import pytest
+
+from rtspikes.subscribers.view.feed import NOT_UNDERSTOOD
 from rtspikes.subscribers.view.live import LiveScene
 from rtspikes.wire.traces import Trace
 from tests.unit.subscribers.view.pages import by_kind, info, said, spikes
@@ -121,6 +125,32 @@ def test_another_session_begins_anew() -> None:
     assert found["happened"][0]["all"]
     assert "shapes" not in found
     assert made.wanted == set()
+
+
+WRONG: list[dict[str, Any]] = [
+    {"enabled": [True]},
+    {"enabled": "yes!"},
+    {"first_sample": 2**60},
+    {"rate_hz": 0},
+    {"snippet_samples": [0, 2**40]},
+    {"channels": {"label": ["a"] * 4}},
+    {"detect": []},
+    {"source": "x"},
+    {"n_channels": "4"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_session_that_no_page_could_show_is_refused_before_any_page_sees_it(wrong: dict[str, Any]) -> None:
+    made = scene()
+    page = made.viewer()
+    page.messages(0.0)
+    with pytest.raises(NOT_UNDERSTOOD):
+        made.begin(info(**wrong))
+    made.give_up("not understood")
+    found = by_kind(page.messages(1.0))
+    assert set(found) == {"health"}
+    assert (found["health"][0]["state"], found["health"][0]["text"]) == ("lost", "not understood")
 
 
 def test_more_pages_are_counted() -> None:
