@@ -63,10 +63,13 @@ class Watches:
             self._asked.append(key)
             if count or len(self._names) < MOST_NAMES:
                 self._names[key] = count + 1
-        elif count > 1:
-            self._names[key] = count - 1
         else:
-            self._names.pop(key, None)
+            if key in self._asked:
+                self._asked.remove(key)
+            if count > 1:
+                self._names[key] = count - 1
+            else:
+                self._names.pop(key, None)
         self._changed = True
 
     def settle(self) -> None:

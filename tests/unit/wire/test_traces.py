@@ -199,6 +199,18 @@ def test_what_is_one_too_many_waits_for_room_and_memory_is_bounded() -> None:
     assert watches.watched == frozenset()
 
 
+def test_what_was_taken_back_before_it_was_looked_at_was_not_refused() -> None:
+    watches = Watches("array")
+    watches.begin(4)
+    for subscribed in (True, False, True, True, False):
+        watches.change(b"traces/array/1/raw/", subscribed)
+    watches.settle()
+    assert (watches.refused, watches.watched) == (0, frozenset({(1, "raw")}))
+    watches.change(b"traces/array/1/raw/", False)
+    watches.settle()
+    assert (watches.refused, watches.watched) == (0, frozenset())
+
+
 def test_numbers_are_of_each_trace_and_of_the_session() -> None:
     with engine() as out, TraceSubscriber(out.endpoint, "array") as subscriber:
         subscriber.watch({(0, "raw"), (1, "raw")})
