@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -107,8 +107,7 @@ def demo(
         engine.check()
         _tell_result(console, watch, scorer, folder)
         if view and not asked:
-            console.print("The page stays until Ctrl-C.")
-            _await_interrupt()
+            _await_interrupt(lambda: console.print("The page stays until Ctrl-C."))
 
 
 class Screen(Console):
@@ -127,10 +126,11 @@ def _tell_result(console: Console, watch: Watch, scorer: Scorer | None, folder: 
     console.print(NEXT.format(log=folder), markup=False)
 
 
-def _await_interrupt() -> None:
-    """Return at Ctrl-C, or a polite kill."""
+def _await_interrupt(tell: Callable[[], object]) -> None:
+    """Return at Ctrl-C, or a polite kill; `tell` once they are waited for."""
     stopped = threading.Event()
     with interrupts(stopped.set):
+        tell()
         while not stopped.wait(WAIT_S):
             continue
 

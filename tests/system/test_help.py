@@ -21,7 +21,7 @@ from tests.system.processes import Running, rtspikes, wait_until
 
 ANY_PORT = ("--publish", "tcp://127.0.0.1:0")
 
-SHORTER = {"--publish": ANY_PORT[1], "--duration": "1", "--seconds": "1.5"}
+SHORTER = {"--publish": ANY_PORT[1], "--duration": "1", "--seconds": "2"}
 """Options that are added to an example whose command has them: a free port, and not longer than it takes to see."""
 
 SERVING, STAYS = "view on ", "The page stays"
