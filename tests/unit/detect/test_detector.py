@@ -73,8 +73,11 @@ def test_equals_the_plain_reference_byte_for_byte(case: str, segments: Segments)
     assert set(cut_events["reason"]) <= {RejectReason.CUT}
 
 
-@pytest.mark.parametrize("sizes", [[1], [7], [20], [1000], [31, 32, 33, 1], [2048, 2049], [100_000]], ids=str)
-@pytest.mark.parametrize("segments", ["whole", "with gaps"])
+SIZES = [[1], [7], [20], [1000], [31, 32, 33, 1], [2048, 2049], [100_000]]
+CUTS = [("with gaps", sizes) for sizes in SIZES] + [("whole", sizes) for sizes in ([1], [100_000])]
+
+
+@pytest.mark.parametrize(("segments", "sizes"), CUTS, ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_chunking_never_changes_the_events(case: str, segments: str, sizes: list[int]) -> None:
     short = sizes[-1] == 1
@@ -84,7 +87,7 @@ def test_chunking_never_changes_the_events(case: str, segments: str, sizes: list
 
 def cut_short(segments: str, short: bool) -> Segments:
     chosen = WHOLE if segments == "whole" else WITH_GAPS
-    return [(first, x[:12000] if short else x) for first, x in chosen]
+    return [(first, x[:8000] if short else x) for first, x in chosen]
 
 
 @functools.cache
