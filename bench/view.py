@@ -2,11 +2,12 @@
 
 4096 channels of pulses, live, 20 kHz in chunks of 1 ms, 5 spikes/s/channel; a subscriber measures when crossings
 reach it, as in `latency`. Beside it nobody, then `rtspikes view` with three clients that speak as the page does (each
-has three electrodes selected), then, if Chromium is there, with one or three pages in a browser on this machine,
-which draws them in software on the same cores. Turn by turn, `rounds` times; the medians are told. `frames_per_s`:
-pictures that the slowest client got, or painted; `server_cpu`: of one core; `kB_per_s`: to each client; `ring` p50,
-p99, p99.9 (ms): from a chunk's arrival in the engine to the subscriber's hands. `idle`: how late the p99 of plain
-waits of 1 ms ended meanwhile, in a program that does nothing else: what any wait on this machine is late by.
+has three electrodes selected), then, if Chromium is there, with one or three pages in a browser. Clients and browser
+are on this machine, too, at the lowest priority: in place of another computer; the browser draws in software. Turn by
+turn, `rounds` times; the medians are told. `frames_per_s`: pictures that the slowest client got, or painted;
+`server_cpu`: of one core; `kB_per_s`: to each client; `ring` p50, p99, p99.9 (ms): from a chunk's arrival in the
+engine to the subscriber's hands. `idle`: how late the p99 of plain waits of 1 ms ended meanwhile, in a program that
+does nothing else: what any wait on this machine is late by.
 """
 
 from __future__ import annotations
@@ -16,17 +17,14 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from bench.latency import CHUNK_MS, SPIKES_PER_S, SUBSCRIBER, WARM_UP_S, Idle
 from bench.pair import run_to
@@ -43,9 +41,10 @@ CHROMIUM_OPTIONS = (
 ).split()
 
 BROWSER = """
-import sys, time
+import os, sys, time
 from playwright.sync_api import sync_playwright
 address, pages, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+os.nice(19)
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=sys.argv[4], args=sys.argv[5:])
     tabs = [browser.new_context(viewport={"width": 1280, "height": 800}).new_page() for _ in range(pages)]
@@ -63,69 +62,75 @@ with sync_playwright() as playwright:
 """
 
 
-class Client(threading.Thread):
-    """Takes everything in, as the page does, and counts it."""
+CLIENT = """
+import json, os, sys, threading, time
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+own, n, seconds = sys.argv[1].split("/")[2], int(sys.argv[2]), float(sys.argv[3])
+os.nice(19)
+got = [[0, 0] for _ in range(n)]
 
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._port = port
-        self.frames = self.size = 0
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        """Take in pictures until stopped, or the server is gone."""
-        own = f"127.0.0.1:{self._port}"
-        with (
-            suppress(ConnectionClosed),
-            connect(f"ws://{own}/ws", origin=f"http://{own}", max_size=None, compression=None) as page,  # type: ignore[arg-type]
-        ):
+def look(mine):
+    try:
+        with connect(f"ws://{own}/ws", origin=f"http://{own}", max_size=None, compression=None) as page:
             page.send(json.dumps({"do": "hello", "v": 1, "token": None}))
             page.send(json.dumps({"do": "select", "channels": [1, 2, 3], "of": "filtered"}))
-            while not self.stopped.is_set():
+            while True:
                 message = page.recv()
-                self.size += len(message)
+                mine[1] += len(message)
                 if isinstance(message, bytes) and b'"t":"frame"' in message[:20]:
-                    self.frames += 1
-                    page.send(json.dumps({"do": "got", "n": self.frames}))
+                    mine[0] += 1
+                    page.send(json.dumps({"do": "got", "n": mine[0]}))
+    except ConnectionClosed:
+        pass
+
+for mine in got:
+    threading.Thread(target=look, args=(mine,), daemon=True).start()
+time.sleep(2)
+before, begun_s = [list(mine) for mine in got], time.monotonic()
+time.sleep(seconds)
+took_s = time.monotonic() - begun_s
+print(min(a[0] - b[0] for a, b in zip(got, before)) / took_s, flush=True)
+print(sum(a[1] - b[1] for a, b in zip(got, before)) / n / took_s / 1e3, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def looking(script: str, *arguments: object) -> Iterator[IO[str]]:
+    """Have a script look in a process of its own; yield what it prints."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout
+        process.communicate("", timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager
 def clients_of(address: str, seconds: float, seen: dict[str, Any], n: int = CLIENTS) -> Iterator[None]:
     """Have clients look; note in `seen` what they get in so long."""
-    clients = [Client(int(address.rstrip("/").rpartition(":")[2])) for _ in range(n)]
-    for client in clients:
-        client.start()
-    begun_s = time.monotonic()
-    before = np.array([(client.frames, client.size) for client in clients])
-    time.sleep(seconds)
-    took_s = max(time.monotonic() - begun_s, 1e-3)
-    got = (np.array([(client.frames, client.size) for client in clients]) - before) / took_s
-    seen |= {"frames_per_s": float(got[:, 0].min()), "kB_per_s": float(got[:, 1].mean() / 1e3)}
-    yield
-    for client in clients:
-        client.stopped.set()
+    with looking(CLIENT, address, n, seconds) as told:
+        seen |= {"frames_per_s": float(told.readline()), "kB_per_s": float(told.readline())}
+        yield
 
 
 @contextmanager
 def pages_of(address: str, seconds: float, seen: dict[str, Any], n: int = CLIENTS) -> Iterator[None]:
     """Have pages in a browser look; note in `seen` how often the slowest is painted in so long."""
-    command = [sys.executable, "-c", BROWSER, address, str(n), str(seconds), str(CHROMIUM), *CHROMIUM_OPTIONS]
-    browser = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert browser.stdout is not None
-        seen["frames_per_s"] = float(browser.stdout.readline())
+    with looking(BROWSER, address, n, seconds, CHROMIUM, *CHROMIUM_OPTIONS) as told:
+        seen["frames_per_s"] = float(told.readline())
         yield
-        browser.communicate("", timeout=60)
-    finally:
-        browser.kill()
-        browser.communicate()
 
 
 @contextmanager
 def page_beside_clients(address: str, seconds: float, seen: dict[str, Any]) -> Iterator[None]:
     """Have one page look, and clients; note in `seen` how often the page is painted."""
     others: dict[str, Any] = {}
-    with clients_of(address, 0, others, CLIENTS - 1), pages_of(address, seconds, seen, 1):
+    with clients_of(address, 1, others, CLIENTS - 1), pages_of(address, seconds, seen, 1):
         yield
 
 

@@ -54,6 +54,10 @@ class CpuSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "normal"
 
 
+YIELDING, BELOW_NORMAL = 10, 0x4000
+"""What `give_way` adds to the niceness; BELOW_NORMAL_PRIORITY_CLASS."""
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -78,6 +82,17 @@ def prefer(settings: CpuSettings, others: str = "") -> list[str]:
     if settings.priority != "normal" and (why := _tried(_rank, settings.priority, others)):
         refused.append(f"cpu.priority = {settings.priority} was refused ({why}); {_remedy(settings.priority)}")
     return refused
+
+
+def give_way() -> None:
+    """Let this process, and what it starts from here on, run when others do not want the processor."""
+    if sys.platform == "win32":
+        kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+        kernel32.SetPriorityClass.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        kernel32.SetPriorityClass(kernel32.GetCurrentProcess(), BELOW_NORMAL)
+    else:
+        os.nice(YIELDING)
 
 
 def _tried(function: Any, *arguments: Any) -> str:

@@ -28,6 +28,7 @@ from rtspikes.cli.interrupts import interrupts
 from rtspikes.cli.parameters import Number, PathTo, sessions
 from rtspikes.cli.progress import said_if_slow
 from rtspikes.errors import ConfigError
+from rtspikes.priority import give_way
 from rtspikes.subscribers.view.access import Access, is_loopback
 from rtspikes.subscribers.view.scene import Scene
 from rtspikes.wire.keys import ClientKey
@@ -101,6 +102,7 @@ def view(
         raise ConfigError(f"--port must be 0 … 65535, got {port}")
     if token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]{8,200}", token):
         raise ConfigError("--token must have 8 … 200 letters, digits or ._~-, for it is part of an address")
+    give_way()  # a rig's computer has better to do than to draw
     ports = range(PORT, PORT + PORTS_TRIED) if port is None else range(port, port + 1)
     stopped = threading.Event()
     key = _of_parent(stopped) if child else client_key(key_file)
