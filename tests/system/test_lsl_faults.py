@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.types import GapCause
+from rtspikes.types import OVERRUNS, GapCause
 from tests.lsl_streams import unique_name
 from tests.simulated import GAIN_UV, RATE_HZ, simulate, spike_shape, stream_info, write_recording
 from tests.system.lsl_streams import (
@@ -233,7 +233,8 @@ def test_an_engine_that_stood_still_tells_what_its_queue_has_lost(
         [log] = run.stop()
     lost = [(int(gap["sample"]), int(gap["lost"])) for gap in log.gaps]
     assert_detected(log, received(samples[: log.to_sample], lost), INFO)
-    assert {GapCause(cause) for cause in log.gaps["cause"]} == {GapCause.BUFFER}
+    causes = {GapCause(cause) for cause in log.gaps["cause"]}
+    assert {GapCause.BUFFER} <= causes <= {*OVERRUNS}  # a slow computer's ring may overrun, too, while it catches up
     assert (log.gaps["uncertain"] == 0).all()
 
 

