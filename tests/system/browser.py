@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,4 +100,3 @@ def until(condition: Callable[[], object], page: Page, what: str) -> None:
     while not condition():
         assert patience, f"{what} did not happen"
         page.tab.wait_for_timeout(20)
-        time.sleep(0)
