@@ -29,9 +29,10 @@ from rtspikes.cli.parameters import Number, PathTo, sessions
 from rtspikes.cli.progress import said_if_slow
 from rtspikes.errors import ConfigError
 from rtspikes.priority import give_way
-from rtspikes.subscribers.view.access import Access, is_loopback
+from rtspikes.subscribers.view.access import Access
 from rtspikes.subscribers.view.scene import Scene
 from rtspikes.wire.keys import ClientKey
+from rtspikes.wire.security import is_loopback
 from rtspikes.wire.settings import DEFAULT_ENDPOINT
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rtspikes.errors import RtspikesError, WireError
 from rtspikes.protocols import Truth
 from rtspikes.sources.truth import find_truth
+from rtspikes.subscribers.electrodes import electrodes
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.match import TOLERANCE_S
 from rtspikes.types import TRUTH_DTYPE
@@ -97,7 +98,7 @@ class Scorer:
         self._rate_hz = truth.rate_hz
         self._tolerance = round(TOLERANCE_S * info["rate_hz"])
         self._settling = int(info["settling_samples"])
-        self._scored = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in info["channels"]["kind"]])
+        self._scored = electrodes(info)
         self._first = int(info["first_sample"])
         self._reached: int | None = None
         self._unseen: list[tuple[int, int]] = []

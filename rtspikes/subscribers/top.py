@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from rtspikes.activity import rates_hz
 from rtspikes.errors import EngineVanished, WireError
-from rtspikes.subscribers.view.feed import NOT_UNDERSTOOD
-from rtspikes.subscribers.view.health import Seen, health
+from rtspikes.subscribers.view.health import NOT_UNDERSTOOD, SILENT_S, Seen, health
 from rtspikes.subscribers.watch import Watch
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.keys import ClientKey
@@ -27,8 +26,6 @@ SPAN_S = 60.0
 """Observed time is that of about the last minute: who is busy now, not who was."""
 
 LOOK_S = 0.1
-SILENT_S = 2.0
-"""An engine that says nothing for so long is held up, or waits for a slow subscriber."""
 
 
 class Busy(NamedTuple):

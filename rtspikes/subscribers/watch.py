@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rtspikes.activity import active
 from rtspikes.meters import Percentiles
+from rtspikes.subscribers.electrodes import electrodes, median_sigma_uv
 from rtspikes.wire.batch import Batch
 
 WATCHED_KINDS = ("spikes", "crossings", "thresholds", "gaps", "notices", "status")
@@ -31,7 +32,7 @@ class Watch:
         self.info = info
         self.rate_hz = float(info["rate_hz"])
         self.first = self.to_sample = int(info["first_sample"])
-        self.electrodes = np.array([k == "electrode" for k in info["channels"]["kind"]]) & np.array(info["enabled"])
+        self.electrodes = electrodes(info)
         self.counts = np.zeros(info["n_channels"], np.int64)
         self.sigma_uv: NDArray[np.float32] = np.zeros(info["n_channels"], np.float32)
         self.latency = Percentiles(65536)
@@ -101,5 +102,4 @@ class Watch:
     @property
     def median_sigma_uv(self) -> float:
         """Median noise level (µV) of the electrodes that have one; NaN before the first."""
-        known = self.sigma_uv[self.electrodes & (self.sigma_uv > 0)]
-        return float(np.median(known)) if len(known) else float("nan")
+        return median_sigma_uv(self.sigma_uv, self.electrodes)

@@ -196,7 +196,11 @@ def _check_info(info: dict[str, Any]) -> None:
 
 def decode_table(kind: str, fields: dict[str, Any]) -> NDArray[np.void]:
     """Return the table in a map; raise WireError when it is not that of its kind."""
-    dtype = TABLES[kind]
+    return decode_columns(kind, TABLES[kind], fields)
+
+
+def decode_columns(kind: str, dtype: np.dtype[np.void], fields: dict[str, Any]) -> NDArray[np.void]:
+    """Return the table of a dtype in a map; raise WireError, which names the kind, when it is not one."""
     n = _need(kind, fields, "n", int)
     columns, dtypes = _need(kind, fields, "columns", dict), _need(kind, fields, "dtypes", dict)
     if not 0 <= n <= MAX_BYTES:

@@ -42,7 +42,7 @@ def check_endpoint(name: str, endpoint: str, secured: bool, insecure: bool) -> S
         raise ConfigError(f"{name} must have a port 0 … 65535 (0: any free one), got {endpoint!r}")
     if secured:
         return "curve"
-    if scheme == "ipc" or _is_loopback(host.strip("[]")):
+    if scheme == "ipc" or is_loopback(host):
         return "local"
     if insecure:
         return "insecure"
@@ -52,9 +52,10 @@ def check_endpoint(name: str, endpoint: str, secured: bool, insecure: bool) -> S
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether only this computer can reach an address, which may be in brackets, or `localhost`."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.errors import VersionError, WireError
-from rtspikes.wire.codec import TARGET_BYTES, VERSION
+from rtspikes.wire.codec import TARGET_BYTES, VERSION, decode_columns
 from rtspikes.wire.connection import Connection
 from rtspikes.wire.keys import ClientKey
 from rtspikes.wire.publish import LIMITS
@@ -33,6 +33,9 @@ __all__ = [
 
 HIGH_WATER_MARK = 1024
 """Messages that may wait for a program that watches; some 30 come a second of each trace."""
+
+ENVELOPE_DTYPE = np.dtype([("low", "<f4"), ("high", "<f4")])
+"""Columns of a trace, one row per bin, µV."""
 
 MOST_BIN = 2**31 - 1
 """Samples in a bin, as far as a message is believed."""
@@ -101,7 +104,8 @@ def decode_trace(frames: Sequence[bytes]) -> Trace:
     sample = _integer(fields, "sample", -(2**63), 2**63 - 1 - n * size)
     if sample % size:
         raise WireError(f"traces: sample must be a multiple of bin_samples ({size}), got {sample}")
-    low, high = _column(fields, "low", n), _column(fields, "high", n)
+    table = decode_columns("traces", ENVELOPE_DTYPE, fields)
+    low, high = table["low"].copy(), table["high"].copy()
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()):
         raise WireError("traces: low and high must be numbers, low ≤ high")
     return Trace(session, channel, of, seq, sample, size, low, high)
@@ -112,15 +116,6 @@ def _integer(fields: dict[str, Any], key: str, least: int, most: int) -> int:
     if type(value) is not int or not least <= value <= most:
         raise WireError(f"traces: {key} must be {least} … {most}, got {reprlib.repr(value)}")
     return value
-
-
-def _column(fields: dict[str, Any], name: str, n: int) -> NDArray[np.float32]:
-    columns, dtypes = fields.get("columns"), fields.get("dtypes")
-    column = columns.get(name) if isinstance(columns, dict) else None
-    dtype = dtypes.get(name) if isinstance(dtypes, dict) else None
-    if dtype != "<f4" or not isinstance(column, bytes) or len(column) != 4 * n:
-        raise WireError(f"traces: column {name} must be {4 * n} bytes of <f4, got {reprlib.repr(dtype)}")
-    return np.frombuffer(column, "<f4").astype(np.float32)
 
 
 class Budget:

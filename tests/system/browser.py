@@ -6,29 +6,22 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.view import CHROMIUM, CHROMIUM_OPTIONS
 from tests.patience import Patience
 from tests.system.processes import DEADLINE_S, Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-CHROMIUM = "/usr/bin/chromium"
-
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield a browser; skip where there is none, unless RTSPIKES_REQUIRE_BROWSER says that there must be."""
-    if not Path(CHROMIUM).exists():
+    if not CHROMIUM.exists():
         missing = f"no browser at {CHROMIUM}; on Debian: apt-get install chromium"
         if os.environ.get("RTSPIKES_REQUIRE_BROWSER"):
             pytest.fail(missing)
@@ -36,7 +29,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_OPTIONS)
         yield chromium
         chromium.close()
 

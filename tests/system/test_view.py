@@ -16,6 +16,7 @@ from rtspikes.subscribers.log.reader import read_session
 from tests.simulated import simulate, write_recording
 from tests.system.browser import Page, browser, opened, page_address, until
 from tests.system.processes import Running
+from tests.system.processes import rtspikes as run_to_end
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -190,8 +191,8 @@ def test_others_need_the_token(browser: Browser, running: Running) -> None:
 def test_a_finished_session_has_a_slider(browser: Browser, tmp_path: Path) -> None:
     samples, _ = simulate(4, 20.0)
     recording = write_recording(tmp_path / "recording", samples)
-    done = rtspikes_run("replay", recording, "--speed", "max", *ANY_PORT, "--log", tmp_path / "session1")
-    assert done == 0
+    done = run_to_end("replay", recording, "--speed", "max", *ANY_PORT, "--log", tmp_path / "session1")
+    assert done.returncode == 0, done.stderr
     session = tmp_path / "session1.rtspikes"
     with Running("view", session, "--port", "0", "--no-browser") as viewer:
         with opened(browser, page_address(viewer)) as page:
@@ -201,11 +202,6 @@ def test_a_finished_session_has_a_slider(browser: Browser, tmp_path: Path) -> No
             page.tab.mouse.click(slider["x"] + slider["width"] / 2, slider["y"] + slider["height"] / 2)
             rate_hz = float(read_session(session).info["rate_hz"])
             page.wait(f"Math.abs(r.now / {rate_hz} - 10) < 2 && r.spikesSeen > 0", "its middle")
-
-
-def rtspikes_run(*args: object) -> int:
-    with Running(*args) as process:
-        return process.finish()
 
 
 @pytest.mark.parametrize("array", ARRAYS)

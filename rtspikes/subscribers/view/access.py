@@ -29,14 +29,6 @@ TYPES = {
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this computer can reach an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Access:
     """Answers requests for the page's files, and judges those for the WebSocket."""
 

@@ -13,26 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.activity import rates_hz
+from rtspikes.subscribers.electrodes import electrodes, median_sigma_uv
 from rtspikes.subscribers.names import reason_name
-from rtspikes.subscribers.view.activity_codes import activity_codes
+from rtspikes.subscribers.view.activity_codes import SMOOTHED_S, activity_codes, smoothed_hz
 from rtspikes.subscribers.view.facts import Info, column_samples, kept_columns, rows_of
-from rtspikes.subscribers.view.happenings import Happenings
-from rtspikes.subscribers.view.pack import pack
+from rtspikes.subscribers.view.happenings import Happenings, mark_entry
+from rtspikes.subscribers.view.levels import HEALTH_FLAGS, STORMING, levels_message, positions
 from rtspikes.subscribers.view.raster import Raster
 from rtspikes.subscribers.view.shapes import Shapes
 from rtspikes.types import SPIKE_DTYPE
 from rtspikes.wire.batch import Batch
-
-SMOOTHED_S = 1.0
-"""Time constant of the map's activity."""
+from rtspikes.wire.codec import LEVELS_DTYPE
 
 KEPT_S, MOST_BYTES = 8.0, 64 * 1024 * 1024
 """How far back, and how many, spikes are kept with their waveforms, for pages that show them one by one."""
-
-MUTED, STORMING = 1, 2
-HEALTH_FLAGS = {"dead": 4, "noisy": 8, "saturated": 16, "drifting": 32}
-"""Bits of `flags` in the `levels` message."""
 
 
 class Passage(NamedTuple):
@@ -63,10 +57,9 @@ class Course:
         self.status_count = 0
         self.missed = self.lost = 0
         """Messages that did not come here; samples that the engine did not get."""
-        self._electrodes = np.array(info["enabled"], bool) & np.array([k == "electrode" for k in channels["kind"]])
-        self._sigma = np.zeros(self.n, np.float32)
-        self._negative = np.full(self.n, np.nan, np.float32)
-        self._positive = np.full(self.n, np.nan, np.float32)
+        self._electrodes = electrodes(info)
+        self._thresholds = np.zeros(self.n, LEVELS_DTYPE)
+        self._thresholds["negative_uv"] = self._thresholds["positive_uv"] = np.nan
         self._states = {name: np.zeros(0, np.int64) for name in HEALTH_FLAGS}
         self._storming = np.zeros(0, np.int64)
         self._counts_before = np.zeros(self.n, np.uint32)
@@ -102,9 +95,7 @@ class Course:
             self._take_gaps(batch.gaps)
         elif batch.kind == "marks":
             for mark, text in zip(batch.marks, batch.texts, strict=True):
-                line = int(mark["line"])
-                text = text or f"line {line} = {int(mark['value'])}"
-                self.happenings.add("marks", sample=int(mark["sample"]), text=text, line=line)
+                self.happenings.add("marks", **mark_entry(mark, text))
         elif batch.kind == "notices":
             self._take_notice(batch.fields)
 
@@ -150,8 +141,7 @@ class Course:
             waveforms = np.concatenate([batch.waveforms for batch in coming if len(batch.spikes)])
             self.raster.add(spikes["channel"], spikes["sample"])
             self.shapes.add(spikes, waveforms)
-            ago_s = np.maximum(now - spikes["sample"], 0) / self.rate_hz
-            fresh = np.exp(-ago_s / SMOOTHED_S) / SMOOTHED_S
+            fresh = smoothed_hz(np.maximum(now - spikes["sample"], 0) / self.rate_hz)
             self._activity += np.bincount(spikes["channel"], fresh, self.n).astype(np.float32)
             self._passages.append(Passage(self.passages, spikes, waveforms))
             self.passages += 1
@@ -165,7 +155,7 @@ class Course:
     def _take_status(self, status: dict[str, Any]) -> None:
         self.status = status
         self.status_count += 1
-        self._storming = self._positions(status.get("storming_channels"))
+        self._storming = positions(status.get("storming_channels"), self.n)
         observed = status.get("observed")
         if isinstance(observed, bytes) and len(observed) == 4 * self.n:
             self._observed = np.frombuffer(observed, "<f4").astype(np.float64)
@@ -178,10 +168,7 @@ class Course:
         self.levels_version += 1
 
     def _take_thresholds(self, first: int, levels: NDArray[np.void]) -> None:
-        some = slice(first, first + len(levels))
-        self._sigma[some] = levels["sigma_uv"]
-        self._negative[some] = levels["negative_uv"]
-        self._positive[some] = levels["positive_uv"]
+        self._thresholds[first : first + len(levels)] = levels
         self.levels_version += 1
 
     def _take_gaps(self, gaps: NDArray[np.void]) -> None:
@@ -196,22 +183,16 @@ class Course:
         cause = str(notice.get("cause"))
         sample = notice.get("sample")
         if cause in HEALTH_FLAGS:
-            self._states[cause] = self._positions(notice.get("all"))
+            self._states[cause] = positions(notice.get("all"), self.n)
             self.levels_version += 1
         self.happenings.add(
             "notices", sample=sample if isinstance(sample, int) else self.now, cause=cause, text=str(notice.get("text"))
         )
 
-    def _positions(self, listed: Any) -> NDArray[np.int64]:
-        """Return the positions in a message's list that exist."""
-        listed = listed if isinstance(listed, Sequence) else ()
-        return np.array([c for c in listed if type(c) is int and 0 <= c < self.n], np.int64)
-
     @property
     def sigma_uv(self) -> float:
         """Median noise level (µV) of the electrodes that have one; NaN before the first."""
-        known = self._sigma[self._electrodes & (self._sigma > 0)]
-        return float(np.median(known)) if len(known) else math.nan
+        return median_sigma_uv(self._thresholds["sigma_uv"], self._electrodes)
 
     def activity(self) -> NDArray[np.uint8]:
         """Return the codes of each channel's smoothed rate (channels,)."""
@@ -230,20 +211,10 @@ class Course:
         observed_s = np.maximum(0.0, self._observed - before - self._unseen / self.rate_hz)
         counts = self.shapes.counts - self._counts_before
         flags = np.zeros(self.n, np.uint8)
-        flags[self._electrodes & (self._sigma > 0) & np.isnan(self._negative) & np.isnan(self._positive)] |= MUTED
         flags[self._storming] |= STORMING
         for name, bit in HEALTH_FLAGS.items():
             flags[self._states[name]] |= bit
-        arrays: dict[str, NDArray[Any]] = {
-            "sigma": self._sigma,
-            "negative": self._negative,
-            "positive": self._positive,
-            "rate": rates_hz(counts, observed_s).astype(np.float32),
-            "observed_s": observed_s.astype(np.float32),
-            "count": counts,
-            "flags": flags,
-        }
-        return pack({"t": "levels"}, arrays)
+        return levels_message(self._thresholds, counts, observed_s, self._electrodes, flags)
 
     def newest(self, channels: Sequence[int], since: int, most: int) -> tuple[NDArray[np.void], NDArray[np.float32]]:
         """Return the `most` newest spikes of these channels that came with passage `since` or later; and waveforms."""

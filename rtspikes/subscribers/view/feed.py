@@ -6,7 +6,8 @@ import threading
 import time
 from itertools import groupby
 
-from rtspikes.errors import EngineVanished, WireError
+from rtspikes.errors import EngineVanished
+from rtspikes.subscribers.view.health import NOT_UNDERSTOOD, SILENT_S
 from rtspikes.subscribers.view.live import NO_ENGINE, LiveScene
 from rtspikes.wire.batch import Batch
 from rtspikes.wire.keys import ClientKey
@@ -17,13 +18,8 @@ VIEWED_KINDS = ("spikes", "thresholds", "gaps", "marks", "notices", "status")
 TOGETHER_S = 0.025
 """How long what comes is collected before it is worked in: a page is sent no more than 30 pictures a second."""
 
-NOT_UNDERSTOOD = (WireError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
-"""What comes of an engine of another make or version: its session cannot be shown, and the next one is waited for."""
-
 PATIENCE_S = 2.0
-
-SILENT_S = 2.0
-"""An engine that sends nothing for so long is held up, or waits for a slow subscriber."""
+"""How long it takes to look again at an engine that is not understood: its session cannot be shown, the next may."""
 
 
 class Feed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import numpy as np
+
 from rtspikes.subscribers.view.pack import text
 
 KEPT = 1000
@@ -12,6 +14,12 @@ KINDS = ("marks", "gaps", "notices")
 
 MOST_TEXT = 300
 """Characters of a text that a page is sent."""
+
+
+def mark_entry(mark: np.void, text: str) -> dict[str, Any]:
+    """Return a mark (MARK_DTYPE) as a page is told of it: with its text, or what its line said."""
+    line = int(mark["line"])
+    return {"sample": int(mark["sample"]), "text": text or f"line {line} = {int(mark['value'])}", "line": line}
 
 
 class Happenings:

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtspikes.errors import WireError
+from rtspikes.subscribers.electrodes import electrodes
+
 Fields = Mapping[str, Any]
+
+SILENT_S = 2.0
+"""An engine that sends nothing for so long is held up, or waits for a slow subscriber."""
+
+NOT_UNDERSTOOD = (WireError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What comes of the messages of an engine of another make or version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ def health(info: Fields, status: Fields, seen: Seen) -> dict[str, Any]:
         "text": seen.text,
         **{name: _number(status, name) for name in ("elapsed_s", "signal_s", "spikes_per_s")},
         "active": _number(status, "active_electrodes"),
-        "electrodes": electrodes(info) if info else None,
+        "electrodes": int(electrodes(info).sum()) if info else None,
         "sigma_uv": round(seen.sigma_uv, 3) if math.isfinite(seen.sigma_uv) else None,
         "losses": list(losses(status, seen)),
         "latency_ms": {name: _number(latency, name) for name in ("p50", "p99")} if latency else None,
@@ -89,11 +98,6 @@ def losses(status: Fields, seen: Seen) -> Iterator[dict[str, Any]]:
             yield _loss(f"rejected: {reason}", amount, "events", "are no spikes", False)
     if (amount := _number(_map(status, "counts"), "flagged")) is not None:
         yield _loss("flagged", amount, "spikes", "are to be looked at with care", False)
-
-
-def electrodes(info: Fields) -> int:
-    """Return how many electrodes are detected."""
-    return sum(k == "electrode" and on for k, on in zip(info["channels"]["kind"], info["enabled"], strict=True))
 
 
 def _loss(name: str, amount: float, unit: str, text: str, loss: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rtspikes.activity import active
 from rtspikes.subscribers.log.reader import Session
 from rtspikes.subscribers.names import reason_name
+from rtspikes.subscribers.view.happenings import MOST_TEXT, mark_entry
 from rtspikes.subscribers.view.health import Seen, health
 from rtspikes.subscribers.view.pack import pack, text
 from rtspikes.subscribers.view.session_levels import SessionLevels
@@ -24,15 +25,12 @@ MOST_LEVELS = 4_000_000
 MOST_TOLD = 20_000
 """Marks, gaps and notices, of each, that a page is sent."""
 
-MOST_TEXT = 300
-"""Characters of a text that a page is sent."""
-
 
 def happened(session: Session) -> str:
     """Return the `happened` message: all marks, gaps and notices, as far as a page can take them."""
     first = int(session.info["first_sample"])
     marks = [
-        {"sample": int(mark["sample"]), "text": _short(words or _signal(mark)), "line": int(mark["line"])}
+        mark_entry(mark, _short(words))
         for mark, words in zip(session.marks[:MOST_TOLD], session.mark_texts[:MOST_TOLD], strict=True)
     ]
     gaps = [
@@ -50,10 +48,6 @@ def happened(session: Session) -> str:
             left_out = f"{n - MOST_TOLD} more {what} are in the log, and not shown here"
             notices.append({"sample": session.to_sample, "cause": "view", "text": left_out})
     return text({"t": "happened", "all": True, "marks": marks, "gaps": gaps, "notices": notices})
-
-
-def _signal(mark: np.void) -> str:
-    return f"line {int(mark['line'])} = {int(mark['value'])}"
 
 
 def _notice(notice: dict[str, Any], first: int) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.activity import rates_hz
+from rtspikes.subscribers.electrodes import electrodes, median_sigma_uv
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.subscribers.view.course import HEALTH_FLAGS, MUTED, STORMING
-from rtspikes.subscribers.view.pack import pack
+from rtspikes.subscribers.view.levels import HEALTH_FLAGS, STORMING, levels_message, positions
 
 
 class SessionLevels:
@@ -23,9 +22,7 @@ class SessionLevels:
         self._n = len(info["enabled"])
         self._table = session.thresholds
         self._samples = session.thresholds["sample"]
-        self.electrodes = np.array(info["enabled"], bool) & np.array(
-            [k == "electrode" for k in info["channels"]["kind"]]
-        )
+        self.electrodes = electrodes(info)
         self.counts, self.observed_s = counts, session.observed_s
         self._states = sorted(self._told(session.notices), key=lambda told: told[0])
         self._state_samples = np.array([sample for sample, *_ in self._states], np.int64)
@@ -37,10 +34,7 @@ class SessionLevels:
             cause, sample = notice.get("cause"), notice.get("sample")
             name = "all" if cause in HEALTH_FLAGS else "channels" if cause in ("storm", "storm_over") else None
             if name is not None and isinstance(sample, int):
-                listed = notice.get(name)
-                listed = listed if isinstance(listed, list) else []
-                known = np.array([c for c in listed if type(c) is int and 0 <= c < self._n], np.int64)
-                found.append((sample, str(cause), known))
+                found.append((sample, str(cause), positions(notice.get(name), self._n)))
         return found
 
     def version(self, sample: int) -> tuple[int, int]:
@@ -69,12 +63,10 @@ class SessionLevels:
 
     def sigma_uv(self, sample: int) -> float:
         """Return the median noise level (µV) of the electrodes that have one; NaN: none has."""
-        sigma = self.at(sample)["sigma_uv"]
-        known = sigma[self.electrodes & (sigma > 0)]
-        return float(np.median(known)) if len(known) else float("nan")
+        return median_sigma_uv(self.at(sample)["sigma_uv"], self.electrodes)
 
-    def flags(self, sample: int, levels: NDArray[np.void]) -> NDArray[np.uint8]:
-        """Return the channels' states at a sample, (channels,) bits."""
+    def _flags(self, sample: int) -> NDArray[np.uint8]:
+        """Return what notices say of the channels at a sample, (channels,) bits."""
         flags = np.zeros(self._n, np.uint8)
         last: dict[str, NDArray[np.int64]] = {}
         for _, cause, channels in self._states[: self._states_before(sample)]:
@@ -86,20 +78,8 @@ class SessionLevels:
                 last[cause] = channels
         for cause, channels in last.items():
             flags[channels] |= HEALTH_FLAGS[cause]
-        none = np.isnan(levels["negative_uv"]) & np.isnan(levels["positive_uv"])
-        flags[self.electrodes & (levels["sigma_uv"] > 0) & none] |= MUTED
         return flags
 
     def message(self, sample: int) -> bytes:
         """Return the `levels` message: levels and states at a sample; counts and rates of the whole session."""
-        levels = self.at(sample)
-        arrays = {
-            "sigma": levels["sigma_uv"],
-            "negative": levels["negative_uv"],
-            "positive": levels["positive_uv"],
-            "rate": rates_hz(self.counts, self.observed_s).astype(np.float32),
-            "observed_s": self.observed_s.astype(np.float32),
-            "count": self.counts.astype(np.uint32),
-            "flags": self.flags(sample, levels),
-        }
-        return pack({"t": "levels"}, arrays)
+        return levels_message(self.at(sample), self.counts, self.observed_s, self.electrodes, self._flags(sample))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtspikes.subscribers.log.reader import Session
-from rtspikes.subscribers.view.activity_codes import activity_codes
+from rtspikes.subscribers.view.activity_codes import activity_codes, smoothed_hz
 from rtspikes.subscribers.view.facts import column_samples, rows_of
 from rtspikes.subscribers.view.raster import MOST
 from rtspikes.subscribers.view.tally import BYTES, Tally, empty_tally
@@ -19,8 +19,8 @@ BLOCK = 1 << 18
 
 CHECKPOINT_BYTES = 128 * 1024 * 1024
 
-SMOOTHED_S, LOOKED_BACK_S = 1.0, 4.0
-"""Time constant of the map's activity; how far back it is taken from."""
+LOOKED_BACK_S = 4.0
+"""How far back the map's activity is taken from."""
 
 MOST_BLOCKS = 16
 """How far back the newest waveforms of a channel are looked for."""
@@ -109,7 +109,7 @@ class SessionSpikes:
         rates = np.zeros(self.n)
         for rows in self._found(stop - round(LOOKED_BACK_S * self.rate_hz), stop):
             ages_s = (stop - rows.sample) / self.rate_hz
-            rates += np.bincount(rows.channel, np.exp(-ages_s / SMOOTHED_S) / SMOOTHED_S, self.n)
+            rates += np.bincount(rows.channel, smoothed_hz(ages_s), self.n)
         return activity_codes(rates)
 
     def newest(self, channels: Sequence[int], first: int, stop: int, most: int) -> NDArray[np.int64]:

@@ -43,10 +43,12 @@ class TraceFeed:
     def _follow(self, stream: str) -> None:
         """Take in traces of one stream until nobody wants any."""
         with TraceSubscriber(self._scene.endpoint, stream, self._key) as subscriber:
-            while not self._stop.is_set() and self._scene.stream == stream and (wanted := self._scene.wanted):
-                self._scene.wanted_changed.clear()
+            while not self._stop.is_set() and self._scene.stream == stream:
+                self._scene.wanted_changed.clear()  # before it is read: what changes behind is then not overlooked
+                if not (wanted := self._scene.wanted):
+                    return
                 subscriber.watch(wanted)
-                while not self._scene.wanted_changed.is_set():
+                while not (self._stop.is_set() or self._scene.wanted_changed.is_set()):
                     trace = subscriber.get(WAIT_S)
                     if trace is None:
                         break

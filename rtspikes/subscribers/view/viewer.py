@@ -40,8 +40,7 @@ class LiveViewer:
         """Another session: nothing of it was sent yet."""
         self._column: int | None = None
         self._now = -1
-        self._happened = 0
-        self._told_happenings = False
+        self._happened: int | None = None
         self._passage = self._trace = 0
         self._activity, self._levels, self._trends = Due(ACTIVITY_S), Due(LEVELS_S), Due(0.0)
         self._shapes = Due(SHAPES_S)
@@ -67,9 +66,9 @@ class LiveViewer:
 
     def _of_course(self, course: Course, now_s: float) -> list[Message]:
         found: list[Message] = []
-        if not self._told_happenings or course.happenings.count != self._happened:
-            found.append(course.happenings.message(self._happened if self._told_happenings else 0))
-            self._told_happenings, self._happened = True, course.happenings.count
+        if course.happenings.count != self._happened:
+            found.append(course.happenings.message(self._happened or 0))
+            self._happened = course.happenings.count
         if self._levels.at(now_s, course.levels_version):
             found.append(course.levels())
         if self._trends.at(now_s, self._scene.trends.version):
@@ -123,7 +122,7 @@ class LiveViewer:
             self._of = of if of in SIGNALS else SIGNALS[0]
             self._scene.want(self._keys, before)
             self._passage = self._trace = 0  # what was kept of the newly selected ones comes with the next message
-            self._shapes = Due(SHAPES_S)
+            self._shapes.again()
 
     def seek(self, sample: int, window_s: float) -> None:
         """Go nowhere: a running engine is looked at as it is now."""

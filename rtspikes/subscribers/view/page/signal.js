@@ -9,7 +9,6 @@ export class Signals {
     this.rate_hz = rate_hz;
     this.by = new Map();
     this.end = 0; // one behind the newest sample that is known of any electrode
-    this.spikesSeen = 0;
   }
 
   /** Forget what is not selected any more. */
@@ -61,7 +60,6 @@ export class Signals {
         amplitude: spike_amplitude[i],
         wave: spike_waveform.slice(i * width, (i + 1) * width),
       });
-      this.spikesSeen += 1;
     }
     this.trim();
   }

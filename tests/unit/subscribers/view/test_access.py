@@ -7,7 +7,8 @@ import pytest
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from rtspikes.subscribers.view.access import PAGE, Access, is_loopback
+from rtspikes.subscribers.view.access import PAGE, Access
+from rtspikes.wire.security import is_loopback
 
 
 def asked(path: str, host: str | None = "127.0.0.1:8765", *more: tuple[str, str]) -> int:

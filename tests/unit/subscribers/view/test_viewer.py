@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtspikes.subscribers.view.feed import NOT_UNDERSTOOD
+from rtspikes.subscribers.view.health import NOT_UNDERSTOOD
 from rtspikes.subscribers.view.live import LiveScene
 from rtspikes.wire.traces import Trace
 from tests.unit.subscribers.view.pages import by_kind, info, said, spikes

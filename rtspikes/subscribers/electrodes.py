@@ -1,0 +1,21 @@
+"""Which channels a person means by "the electrodes", and the noise level of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def electrodes(info: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return which channels (channels,) of an `info` are electrodes whose events are looked for."""
+    mask: NDArray[np.bool_] = np.array(info["enabled"]) & np.array([k == "electrode" for k in info["channels"]["kind"]])
+    return mask
+
+
+def median_sigma_uv(sigma_uv: NDArray[np.float32], of: NDArray[np.bool_]) -> float:
+    """Return the median noise level (µV) of those channels that have one, both (channels,); NaN: none has."""
+    known = sigma_uv[of & (sigma_uv > 0)]
+    return float(np.median(known)) if len(known) else float("nan")
