@@ -155,7 +155,7 @@ def _run(
         click.echo(f"detection as in {like}, with its {n} control change{'s' * (n != 1)}", err=True)
         if differs:
             click.echo(f"rtspikes: not all can be as in {like}: {'; '.join(differs)}", err=True)
-    with said_if_slow("compiling the kernels; this takes half a minute, once on this computer"):
+    with said_if_slow("loading the kernels; compiling them, once on this computer, takes half a minute"):
         from rtspikes.engine import Engine
     child: LogChild | None = None
     page: ViewChild | None = None

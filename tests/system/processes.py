@@ -23,6 +23,15 @@ def command(*args: object) -> list[str]:
     return [sys.executable, "-m", "rtspikes", *map(str, args)]
 
 
+WAITS = ("loading the kernels", "waiting for an engine")
+"""How lines begin that are said only where the computer is slow."""
+
+
+def said(lines: Sequence[str]) -> list[str]:
+    """Return what a command has said on stderr, without what a slow computer adds."""
+    return [line for line in lines if not line.startswith(WAITS)]
+
+
 def rtspikes(*args: object, cwd: object = None) -> subprocess.CompletedProcess[str]:
     """Run `rtspikes ARGS` to its end."""
     patience = Patience(DEADLINE_S)

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 import rtspikes
-from tests.system.processes import DEADLINE_S, Running, command, wait_until
+from tests.system.processes import DEADLINE_S, Running, command, said, wait_until
 from tests.system.processes import rtspikes as run_to_end
 
 
 def test_the_demo_loses_nothing_finds_the_truth_and_leaves_a_log(tmp_path: Path) -> None:
     done = run_to_end("demo", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if not line.startswith("compiling the kernels")] == []
+    assert said(done.stderr.splitlines()) == []
     seconds = [int(s) for s in re.findall(r"^ +(\d+) .* µV .* 0 +\d+%$", done.stdout, re.MULTILINE)]
     assert seconds == list(range(1, 13))
     recall, precision = (float(re.search(rf"{name} ([\d.]+)\)", done.stdout)[1]) for name in ("recall", "precision"))  # type: ignore[index]
@@ -124,9 +124,9 @@ def test_a_killed_engine_is_told(tmp_path: Path) -> None:
         (engine,) = psutil.Process(demo.process.pid).children()
         engine.kill()
         assert demo.finish() == 4
-        assert len(demo.err) == 1
-        assert demo.err[0].endswith(f"rtspikes info {tmp_path / 'd.rtspikes'}")
-        assert "the engine died" in demo.err[0]
+        (told,) = said(demo.err)
+        assert told.endswith(f"rtspikes info {tmp_path / 'd.rtspikes'}")
+        assert "the engine died" in told
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL by process group is POSIX's")

@@ -28,7 +28,7 @@ from rtspikes.wire.codec import TABLES, decode
 from rtspikes.wire.subscribe import Subscriber
 from tests.peers.programs import block
 from tests.simulated import simulate, stream_info
-from tests.system.processes import Running, wait_until
+from tests.system.processes import Running, said, wait_until
 from tests.system.sources import ArraySource, LayoutSource, segments
 from tests.unit.detect.streaming import stream
 
@@ -317,13 +317,13 @@ def test_commands_that_listen_and_log_say_when_a_session_begins(tmp_path: Path) 
         engine.release()
         wait_until(lambda: engine.wait(0.01), "the end of the run")
         assert [program.finish() for program in (listen, log, child)] == [0, 0, 0]
-    assert listen.err == [
+    assert said(listen.err) == [
         "rtspikes: another session: 3 channels at 20000 Hz; samples, and times of spikes, count from its start"
     ]
     counts = [len(read_session(tmp_path / f"a{part}.rtspikes").spikes) for part in ("", "-2")]
     assert len(listen.out) == sum(counts)
     folder = str(tmp_path / "a-2.rtspikes")
-    assert log.err == [f"rtspikes: the stream has another layout; its new session is logged in {folder}"]
+    assert said(log.err) == [f"rtspikes: the stream has another layout; its new session is logged in {folder}"]
     assert [line.split(": ")[1] for line in log.out] == [str(tmp_path / "a.rtspikes"), folder]
     assert child.out == [f"{READY} {tmp_path / name}" for name in ("b.rtspikes", "b-2.rtspikes")]
 

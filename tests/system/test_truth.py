@@ -12,7 +12,7 @@ import pytest
 import rtspikes
 from rtspikes.subscribers.score import Score, score_session
 from tests.simulated import simulate, write_recording
-from tests.system.processes import Running
+from tests.system.processes import Running, said
 from tests.system.processes import rtspikes as run_to_end
 
 OPTIONS = ("--publish", "tcp://127.0.0.1:0", "--set", "source.speed=4")
@@ -30,7 +30,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], li
             Running("listen", endpoint, "--truth", "--json", "--topic", "gaps") as lines,
         ):
             assert [p.finish() for p in (run, text, lines)] == [0, 0, 0], (run.err, text.err, lines.err)
-            assert text.err == lines.err
+            assert said(text.err) == said(lines.err)
             return log.with_suffix(".rtspikes"), text.out, [json.loads(x) for x in lines.out], text.err[-1]
 
 

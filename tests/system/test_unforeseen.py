@@ -15,7 +15,7 @@ from rtspikes.cli.children import LogChild
 from rtspikes.cli.failures import LONGEST, describe, one_line
 from rtspikes.errors import DataError
 from tests.simulated import simulate, write_recording
-from tests.system.processes import DEADLINE_S, Running, command, wait_until
+from tests.system.processes import DEADLINE_S, Running, command, said, wait_until
 
 FAULTY = '''
 """Devices that fail in every way."""
@@ -89,7 +89,7 @@ def run_with(path: Path, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def answers(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stderr.splitlines() if not line.startswith("compiling the kernels")]
+    return said(done.stderr.splitlines())
 
 
 @pytest.mark.parametrize("device", ANSWERS)
