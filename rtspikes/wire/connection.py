@@ -15,7 +15,8 @@ from rtspikes.wire.security import secure_client
 from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
 
 GRACE_S = 3.0
-"""How long a lost connection may take to come back before the engine counts as vanished."""
+"""How long a lost connection may take to come back before the engine counts as vanished, and how long one that cannot be
+made because of a key is tried."""
 
 REFUSED_EVENTS = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -56,7 +57,8 @@ class Connection:
         )
         self.handshakes = 0
         """How often the connection has been made."""
-        self._refused = 0
+        self._keyed = key is not None
+        self._refused_s: float | None = None
         self._lost_s: float | None = None
         self.heard_s = self._begun_s = time.monotonic()
         try:
@@ -101,14 +103,21 @@ class Connection:
         return frames
 
     def watch(self) -> None:
-        """Take in what became of the line; raise TransportError when the engine refuses this client's key."""
+        """Take in what became of the line; raise TransportError when the engine refuses this client.
+
+        libzmq does not try again where the key is not one of the engine's, or only one of the two has keys.
+        """
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # libzmq does not try again
+            told = recv_monitor_message(self._monitor)
+            event = told["event"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 raise TransportError(self._refusal())
-            self._refused += bool(event & REFUSED_EVENTS)
+            if event & REFUSED_EVENTS:
+                if told["value"] == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+                    raise TransportError(self._mismatch() if self._keyed else self._refusal())
+                self._refused_s = self._refused_s or time.monotonic()
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.handshakes, self._lost_s = self.handshakes + 1, None
+                self.handshakes, self._lost_s, self._refused_s = self.handshakes + 1, None, None
             elif event == zmq.EVENT_DISCONNECTED and self.handshakes and self._lost_s is None:
                 self._lost_s = time.monotonic()
 
@@ -120,7 +129,8 @@ class Connection:
     def check_presence(self, joined: bool, connect_timeout_s: float | None) -> None:
         """Raise EngineVanished when the connection was lost and does not come back.
 
-        Unless `joined`, raise TransportError when no engine is met within `connect_timeout_s` (None: wait for ever).
+        Unless `joined`, raise TransportError when no engine is met within `connect_timeout_s` (None: wait for ever), or
+        the one that is there goes on refusing this client.
         """
         now = time.monotonic()
         if self.gone:
@@ -128,9 +138,12 @@ class Connection:
                 f"the engine at {self.endpoint} closed the connection without an end and did not come back within "
                 f"{GRACE_S:g} s; what it sent before is complete as far as `missed` says"
             )
-        if not joined and connect_timeout_s is not None and now - self._begun_s > connect_timeout_s:
-            if self._refused:
-                raise TransportError(self._refusal())
+        if joined:
+            return
+        late = connect_timeout_s is not None and now - self._begun_s > connect_timeout_s
+        if self._refused_s is not None and (late or now - self._refused_s > GRACE_S):
+            raise TransportError(self._refusal())
+        if late:
             raise TransportError(
                 f"no engine at {self.endpoint} within {connect_timeout_s:g} s; "
                 f"start one with: rtspikes run --source URI"
@@ -141,6 +154,9 @@ class Connection:
             f"the engine at {self.endpoint} refused the connection; "
             f"it lets in only clients whose key is in its folder of keys: --key NAME.key_secret"
         )
+
+    def _mismatch(self) -> str:
+        return f"the engine at {self.endpoint} has no keys: come to it without one"
 
     def close(self) -> None:
         """Close the socket; the context is left to who else uses it, and ends with `end`."""

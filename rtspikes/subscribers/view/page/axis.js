@@ -33,8 +33,9 @@ export const ticks = (low, high, most) => {
 /** Return −s, 0, s for a scale of ± ceiling with little room (pixels), more ticks where there is more. */
 export const ticksAbout = (ceiling, room) => {
   if (room >= 110) return ticks(-ceiling * 0.95, ceiling * 0.95, Math.floor(room / 26));
-  const step = niceCeil(Math.max(0.35, (2 * LABEL_PX) / room) * ceiling);
-  return step < 0.98 * ceiling ? [-step, 0, step] : [0];
+  const least = Math.max(0.35, (2 * LABEL_PX) / room) * ceiling;
+  const step = [niceCeil(least), fineCeil(least)].find((s) => s < 0.98 * ceiling);
+  return step ? [-step, 0, step] : [0];
 };
 
 /** Return {step, list} of round times (s) between two bounds, at most so many. */

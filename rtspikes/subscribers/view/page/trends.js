@@ -1,6 +1,6 @@
 /** A day at a glance: rate, noise level and losses over the run, on one time axis. */
 
-import { timeTicks } from "./axis.js";
+import { clock, timeTicks } from "./axis.js";
 import { fitted } from "./canvas.js";
 import { BOLD, FONT, begin, crisp, lines, write } from "./draw.js";
 import { count, figure } from "./text.js";
@@ -11,7 +11,7 @@ const AXIS = 20;
 const TOP = 4;
 
 const hours = (seconds, step) => {
-  if (step < 60) return `${Math.round(seconds)} s`;
+  if (step < 60) return clock(seconds, step, false);
   if (step < 3600) return `${Math.floor(seconds / 3600)}:${String(Math.round(seconds / 60) % 60).padStart(2, "0")}`;
   return `${Math.round(seconds / 360) / 10} h`;
 };
