@@ -36,6 +36,7 @@ def test_the_page_of_a_run_ends_with_it(tmp_path: Path) -> None:
     with Running(*VIEWED, "--log", tmp_path / "session1") as run:
         address = page_address(run)
         assert serves(address)
+        wait_until((tmp_path / "session1.rtspikes" / "session.json").exists, "logging")
         run.process.send_signal(signal.SIGINT)
         assert run.finish() == 0
     assert not serves(address)
