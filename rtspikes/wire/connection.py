@@ -15,8 +15,8 @@ from rtspikes.wire.security import secure_client
 from rtspikes.wire.settings import DEFAULT_ENDPOINT, KEEPALIVE
 
 GRACE_S = 3.0
-"""How long a lost connection may take to come back before the engine counts as vanished, and how long one that cannot be
-made because of a key is tried."""
+"""How long a lost connection may take to come back before the engine counts as vanished, and how long one that the
+engine does not take is tried."""
 
 REFUSED_EVENTS = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
