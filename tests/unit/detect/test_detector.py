@@ -150,7 +150,7 @@ def test_a_long_stretch_that_was_held_does_not_lower_the_noise_level() -> None:
 
 
 def test_the_shortest_dead_time_with_both_signs_on_every_sample_is_survived() -> None:
-    uv = np.where(np.arange(9000)[:, None] % 2, 100.0, -100.0).repeat(40, axis=1).astype(np.float32)
+    uv = np.where(np.arange(9000)[:, None] % 2, 100.0, -100.0).repeat(16, axis=1).astype(np.float32)
     settings_ = DetectSettings(
         filter=FilterSettings(kind="none"),
         threshold_uv=50.0,
@@ -159,11 +159,11 @@ def test_the_shortest_dead_time_with_both_signs_on_every_sample_is_survived() ->
         snippet_ms=(10.0, 20.0),
         storm=CALM,
     )
-    info = stream_info(40, dtype="float32", gain_uv=1.0)
+    info = stream_info(16, dtype="float32", gain_uv=1.0)
     results = stream([(0, uv)], info, settings_, [4096])
     crossings = np.concatenate([e.crossings for e in results])
-    assert np.bincount(crossings["channel"]).tolist() == [len(crossings) // 40] * 40
-    assert 4000 < len(crossings) // 40 <= 4500
+    assert np.bincount(crossings["channel"]).tolist() == [len(crossings) // 16] * 16
+    assert 4000 < len(crossings) // 16 <= 4500
     assert joined(results) == joined(stream([(0, uv)], info, settings_, [777]))
 
 
