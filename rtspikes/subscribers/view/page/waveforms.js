@@ -67,10 +67,10 @@ export const drawWaveforms = (plot, store, channel) => {
     values.flatMap((v) => [x0, crisp(y(v)), x1, crisp(y(v))]),
     palette.grid,
   );
-  for (const v of apart(values, y)) {
-    if (y(v) <= y0 + 3 || y(v) >= y1 - 2 || (narrow && v === 0)) continue;
-    if (narrow) write(ctx, tick(v), x1 - 1, y(v), palette.dim, "right");
-    else write(ctx, tick(v), x0 - 5, y(v), palette.dim, "right");
+  const figureY = (v) => Math.max(y0 + LABEL_PX / 2 - 1, Math.min(y1 - LABEL_PX / 2 + 1, y(v)));
+  for (const v of apart(values, figureY)) {
+    if (narrow && v === 0) continue;
+    write(ctx, tick(v), narrow ? x1 - 1 : x0 - 5, figureY(v), palette.dim, "right");
   }
   const times = ticks(from, to, Math.max(2, Math.floor((x1 - x0) / 34)));
   for (const t of times) {
