@@ -20,7 +20,12 @@ IMPORTED = energy, envelope, hoop, matched, threshold, window, source
 
 def compile_all() -> None:
     """Compile the front for every filter that is usual in tests, and the default one's for threads."""
-    settings = [DetectSettings().filter, FilterSettings(order=1), FilterSettings(order=2), *(case.filter for case in CASES.values())]
+    settings = [
+        DetectSettings().filter,
+        FilterSettings(order=1),
+        FilterSettings(order=2),
+        *(case.filter for case in CASES.values()),
+    ]
     kinds = dict.fromkeys(kinds_of(design(each, RATE_HZ)) for each in settings)
     for each in kinds:
         for dtype in ("int16", "float32"):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rtspikes.activity import rates_hz
 from rtspikes.errors import EngineVanished, WireError
+from rtspikes.subscribers.electrodes import electrodes, observed_s
 from rtspikes.subscribers.view.health import NOT_UNDERSTOOD, SILENT_S, Seen, health
 from rtspikes.subscribers.watch import Watch
 from rtspikes.wire.batch import Batch
@@ -55,6 +56,7 @@ class Top:
         self._watch: Watch | None = None
         self._missed = self._malformed = 0
         self._labels: list[str] = []
+        self._electrodes = np.zeros(0, np.bool_)
         self._levels = np.zeros((2, 0), np.float32)
         self._looks: deque[_Look] = deque()
         self._unseen_s = 0.0
@@ -63,6 +65,7 @@ class Top:
     def begin(self, info: dict[str, Any]) -> None:
         """Turn to another session."""
         self.info, self._watch = info, Watch(info)
+        self._electrodes = electrodes(info)
         self._labels = [str(label) for label in info["channels"]["label"]]
         self._levels = np.full((2, info["n_channels"]), np.nan, np.float32)
         self._looks.clear()
@@ -89,16 +92,7 @@ class Top:
             for levels, name in zip(self._levels, ("negative_uv", "positive_uv"), strict=True):
                 levels[first : first + len(batch.thresholds)] = batch.thresholds[name]
         elif batch.kind == "status":
-            self._look(self._observed_s(batch.fields) - self._unseen_s)
-
-    def _observed_s(self, status: dict[str, Any]) -> NDArray[np.float64]:
-        """Return each channel's observed time; of very many channels, which are not told one by one, the median."""
-        column = status.get("observed")
-        n = len(self._levels[0])
-        if isinstance(column, bytes) and len(column) == 4 * n:
-            return np.frombuffer(column, "<f4").astype(np.float64)
-        told = status.get("observed_s")
-        return np.full(n, float(told.get("median", 0.0)) if isinstance(told, dict) else 0.0)
+            self._look(observed_s(batch.fields, self._electrodes) - self._unseen_s)
 
     def _look(self, observed_s: NDArray[np.float64]) -> None:
         assert self._watch is not None

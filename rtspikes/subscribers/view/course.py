@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtspikes.subscribers.electrodes import electrodes, median_sigma_uv
+from rtspikes.subscribers.electrodes import electrodes, median_sigma_uv, observed_s
 from rtspikes.subscribers.names import reason_name
 from rtspikes.subscribers.view.activity_codes import SMOOTHED_S, activity_codes, smoothed_hz
 from rtspikes.subscribers.view.facts import Info, column_samples, kept_columns, rows_of
@@ -156,12 +156,7 @@ class Course:
         self.status = status
         self.status_count += 1
         self._storming = positions(status.get("storming_channels"), self.n)
-        observed = status.get("observed")
-        if isinstance(observed, bytes) and len(observed) == 4 * self.n:
-            self._observed = np.frombuffer(observed, "<f4").astype(np.float64)
-        else:
-            median = float((status.get("observed_s") or {}).get("median", 0.0))
-            self._observed = np.where(self._electrodes, median, 0.0)
+        self._observed = observed_s(status, self._electrodes)
         if self._observed_before is None:
             self._observed_before = self._observed
             self._counts_before = self.shapes.counts.copy()
@@ -208,13 +203,13 @@ class Course:
 
     def _pack_levels(self) -> bytes:
         before = self._observed if self._observed_before is None else self._observed_before
-        observed_s = np.maximum(0.0, self._observed - before - self._unseen / self.rate_hz)
+        seen_s = np.maximum(0.0, self._observed - before - self._unseen / self.rate_hz)
         counts = self.shapes.counts - self._counts_before
         flags = np.zeros(self.n, np.uint8)
         flags[self._storming] |= STORMING
         for name, bit in HEALTH_FLAGS.items():
             flags[self._states[name]] |= bit
-        return levels_message(self._thresholds, counts, observed_s, self._electrodes, flags)
+        return levels_message(self._thresholds, counts, seen_s, self._electrodes, flags)
 
     def newest(self, channels: Sequence[int], since: int, most: int) -> tuple[NDArray[np.void], NDArray[np.float32]]:
         """Return the `most` newest spikes of these channels that came with passage `since` or later; and waveforms."""

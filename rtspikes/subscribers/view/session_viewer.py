@@ -44,7 +44,8 @@ class SessionViewer:
         self._levels, self._shapes = Due(LEVELS_S), Due(SHAPES_S)
         self._place, self._window = float(scene.first), 0
         self._shown: int | None = None  # up to which sample the page has the raster; None: nothing
-        self._detailed: int | None = None  # and the spikes of the selected channels
+        self._detailed: int | None = None  # and the spikes of the selected channels,
+        self._unsent: tuple[int, ...] = ()  # but for these, of which it has none
         self.seek(scene.first + round(WINDOW_S * self._rate_hz), WINDOW_S)
 
     def messages(self, now_s: float) -> list[Message]:
@@ -90,13 +91,14 @@ class SessionViewer:
     def _details(self, at: int, now_s: float) -> list[Message]:
         found: list[Message] = []
         spikes = self._scene.spikes
-        if at == self._shown and at != self._detailed:
-            first = at - round(DETAIL_S * self._rate_hz)
-            first = first if self._detailed is None else max(first, self._detailed)
-            self._detailed = at
-            rows = spikes.newest(self._selected, first, at, MOST_SPIKES)
-            if len(rows):
-                found.append(detail(*spikes.spikes(rows)))
+        if at == self._shown and (at != self._detailed or self._unsent):
+            oldest = at - round(DETAIL_S * self._rate_hz)
+            since = oldest if self._detailed is None else max(oldest, self._detailed)
+            others = [channel for channel in self._selected if channel not in self._unsent]
+            for channels, first in (others, since), (self._unsent, oldest):
+                if channels and len(rows := spikes.newest(channels, first, at, MOST_SPIKES)):
+                    found.append(detail(*spikes.spikes(rows)))
+            self._detailed, self._unsent = at, ()
         if self._shapes.at(now_s, at):
             tally = spikes.tally(self._selected, at)
             waveforms = spikes.waveforms(self._selected, at, KEPT)
@@ -106,9 +108,10 @@ class SessionViewer:
 
     def select(self, channels: Sequence[int], of: str) -> None:
         """Show the spikes of these channels; a log has no signal to show, whatever `of`."""
+        had = [channel for channel in self._selected if channel not in self._unsent]
         known = dict.fromkeys(c for c in channels if 0 <= c < self._scene.spikes.n)
         self._selected = tuple(known)[:MOST_SELECTED]
-        self._detailed = None
+        self._unsent = tuple(channel for channel in self._selected if channel not in had)
         self._shapes.again()
 
     def seek(self, sample: int, window_s: float) -> None:

@@ -29,6 +29,8 @@ class LiveViewer:
         self._scene = scene
         self.sent = 0
         self._selected: tuple[int, ...] = ()
+        self._unsent: tuple[int, ...] = ()
+        """Those of the selected channels of which the page has nothing yet."""
         self._of = SIGNALS[0]
         self._version = -1
         self.session = ""
@@ -73,15 +75,20 @@ class LiveViewer:
             found.append(course.levels())
         if self._trends.at(now_s, self._scene.trends.version):
             found.append(self._scene.trends.message())
-        if self._selected:
-            found += self._details(course, now_s)
         if course.now != self._now:
             found.append(self._frame(course, now_s))
+        if self._selected:
+            found += self._details(course, now_s)
         return found
 
     def _frame(self, course: Course, now_s: float) -> bytes:
-        """Return the `frame` message; the last columns are sent again, since spikes may still come into them."""
+        """Return the `frame` message; the last columns are sent again, since spikes may still come into them.
+
+        A `fresh` one tells the page to forget what it has, signals included.
+        """
         fresh = self._column is None or self._column < course.raster.oldest
+        if fresh:
+            self._unsent = self._selected
         first, columns, rate = course.raster.columns(course.raster.oldest if self._column is None else self._column)
         self._column = max(first, course.raster.stop - 3)
         self._now = course.now
@@ -94,13 +101,18 @@ class LiveViewer:
     def _details(self, course: Course, now_s: float) -> list[Message]:
         traces = self._scene.traces
         found: list[Message] = []
-        if course.passages != self._passage or traces.count != self._trace:
-            most = MOST_NEW_SPIKES if self._passage else MOST_OLD_SPIKES
-            spikes, waveforms = course.newest(self._selected, self._passage, most)
-            runs, envelopes = traces.runs(self._keys, self._trace)
-            self._passage, self._trace = course.passages, traces.count
+        others = [channel for channel in self._selected if channel not in self._unsent]
+        for channels, passage, trace, most in (
+            (others, self._passage, self._trace, MOST_NEW_SPIKES),
+            (self._unsent, 0, 0, MOST_OLD_SPIKES),
+        ):
+            if not channels:
+                continue
+            spikes, waveforms = course.newest(channels, passage, most)
+            runs, envelopes = traces.runs(self._keys(channels), trace)
             if runs or len(spikes):
                 found.append(detail(spikes, waveforms, runs, envelopes))
+        self._unsent, self._passage, self._trace = (), course.passages, traces.count
         if self._shapes.at(now_s, course.passages):
             kept, of = course.shapes, self._selected
             waveforms_of, isi = [kept.waveforms(c) for c in of], [kept.isi(c) for c in of]
@@ -108,20 +120,20 @@ class LiveViewer:
             found.append(shapes(of, waveforms_of, isi, counts, sum(course.info["snippet_samples"])))
         return found
 
-    @property
-    def _keys(self) -> list[Key]:
-        return [(channel, self._of) for channel in self._selected]
+    def _keys(self, channels: Sequence[int]) -> list[Key]:
+        return [(channel, self._of) for channel in channels]
 
     def select(self, channels: Sequence[int], of: str) -> None:
         """Show these channels in detail, and this signal of them."""
         with self._scene.lock:
             course = self._scene.course
             n = 0 if course is None else course.n
-            before = self._keys
+            before = self._keys(self._selected)
+            had = () if of != self._of else [c for c in self._selected if c not in self._unsent]
             self._selected = tuple(dict.fromkeys(c for c in channels if 0 <= c < n))[:MOST_SELECTED]
+            self._unsent = tuple(c for c in self._selected if c not in had)
             self._of = of if of in SIGNALS else SIGNALS[0]
-            self._scene.want(self._keys, before)
-            self._passage = self._trace = 0  # what was kept of the newly selected ones comes with the next message
+            self._scene.want(self._keys(self._selected), before)
             self._shapes.again()
 
     def seek(self, sample: int, window_s: float) -> None:
@@ -132,5 +144,5 @@ class LiveViewer:
 
     def close(self) -> None:
         """Let go: the page is gone."""
-        self._scene.leave(self._keys)
+        self._scene.leave(self._keys(self._selected))
         self._selected = ()

@@ -210,6 +210,14 @@ def test_details_are_the_spikes_of_the_last_ten_seconds_with_their_waveforms(sce
     assert detail["spike_amplitude"].tolist() == found.spikes["amplitude_uv"][rows].tolist()
 
 
+def test_of_one_more_channel_the_last_seconds_come_and_of_the_others_nothing_twice(scene: SessionScene) -> None:
+    now = DROPPED + 12_000
+    page = at(scene, now, 2.0, select=[1])
+    page.viewer.select([1, 2], "filtered")
+    assert "frame" not in page.look().told
+    assert sorted(page.spikes) == sorted(at(scene, now, 2.0, select=[1, 2]).spikes)
+
+
 def test_of_very_many_spikes_the_newest_are_shown(scene: SessionScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtspikes.subscribers.view.session_viewer.MOST_SPIKES", 7)
     whole = at(scene, DROPPED + 12_000, 2.0, select=[0])

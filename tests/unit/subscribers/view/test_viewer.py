@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtspikes.subscribers.view.facts import kept_columns
 from rtspikes.subscribers.view.health import NOT_UNDERSTOOD
 from rtspikes.subscribers.view.live import LiveScene
 from rtspikes.wire.traces import Trace
-from tests.unit.subscribers.view.pages import by_kind, info, said, spikes
+from tests.unit.subscribers.view.pages import by_kind, info, said, spikes, unpack
 
 
 def scene(n: int = 4) -> LiveScene:
@@ -96,6 +97,37 @@ def test_details_are_of_the_selected_channels_only() -> None:
     assert arrays["spikes"].tolist() == [1]
     assert arrays["waveforms"][0, :2].tolist() == [6, -6]
     assert "detail" not in by_kind(viewer.messages(0.1))
+
+
+def test_of_one_more_channel_all_that_is_kept_comes_and_of_the_others_nothing_twice() -> None:
+    made = scene()
+    viewer = made.viewer()
+    viewer.select([1], "filtered")
+    made.add([spikes([(5, 0), (6, 1)], 100)], 0)
+    made.add_trace(trace(1))
+    viewer.messages(0.0)
+    viewer.select([1, 0], "filtered")
+    head, arrays = by_kind(viewer.messages(0.1))["detail"]
+    assert (head["runs"], arrays["spike_channel"].tolist(), arrays["spike_sample"].tolist()) == ([], [0], [5])
+    viewer.select([1, 0], "raw")  # another signal: the page has nothing of it
+    _, arrays = by_kind(viewer.messages(0.2))["detail"]
+    assert arrays["spike_sample"].tolist() == [5, 6]
+
+
+def test_a_page_that_is_told_to_forget_gets_all_that_is_kept_again() -> None:
+    made = scene()
+    viewer = made.viewer()
+    viewer.select([1], "filtered")
+    made.add([spikes([(6, 1)], 100)], 0)
+    viewer.messages(0.0)
+    assert made.course is not None
+    far = made.course.raster.oldest + 10 * kept_columns(made.course.rate_hz) + 1000
+    made.add([spikes([(far, 1)], far + 100, 100)], 0)
+    found = viewer.messages(1.0)
+    assert by_kind(found)["frame"][0]["fresh"]
+    kinds = [unpack(message)[0]["t"] for message in found]
+    assert kinds.index("frame") < kinds.index("detail")
+    assert by_kind(found)["detail"][1]["spike_sample"].tolist() == [far]
 
 
 def test_traces_come_while_any_page_wants_them() -> None:
