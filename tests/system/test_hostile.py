@@ -23,7 +23,7 @@ from tests.system.processes import Running, wait_until
 
 ATTACKER = Path(__file__).parents[1] / "peers/hostile_attacks.py"
 
-ATTACK_S = 1.5
+ATTACK_S = 1.0
 """How long each attack lasts; together with the quiet stretch this is the length of the test."""
 
 MOST_GROWTH = 300 * 2**20

@@ -43,6 +43,16 @@ def test_the_page_of_a_run_ends_with_it(tmp_path: Path) -> None:
     assert read_session(tmp_path / "session1.rtspikes").ended == "end"
 
 
+def test_the_page_of_a_demo_stays_until_ctrl_c(tmp_path: Path) -> None:
+    with Running("demo", "--seconds", 2, "--view", "--no-browser", cwd=tmp_path) as demo:
+        address = page_address(demo)
+        demo.wait_line("The page stays")
+        assert serves(address)
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.finish() == 0
+    assert not serves(address)
+
+
 def test_nobody_is_left_behind_when_a_run_is_killed() -> None:
     with Running(*VIEWED) as run:
         address = page_address(run)
