@@ -233,8 +233,9 @@ def test_an_engine_that_stood_still_tells_what_its_queue_has_lost(
         [log] = run.stop()
     lost = [(int(gap["sample"]), int(gap["lost"])) for gap in log.gaps]
     assert_detected(log, received(samples[: log.to_sample], lost), INFO)
-    causes = {GapCause(cause) for cause in log.gaps["cause"]}
-    assert {GapCause.BUFFER} <= causes <= {*OVERRUNS}  # a slow computer's ring may overrun, too, while it catches up
+    # All that stood in the network's buffers comes at once: liblsl's queue overruns, or, where that is emptied as fast,
+    # the ring.
+    assert set() != {GapCause(cause) for cause in log.gaps["cause"]} <= {*OVERRUNS}
     assert (log.gaps["uncertain"] == 0).all()
 
 
