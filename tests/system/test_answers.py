@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -187,7 +187,7 @@ def broken(folder: Path) -> None:
         journal.write(rows)
 
 
-Outcome = Future[subprocess.CompletedProcess[str]]
+Outcome = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
@@ -206,15 +206,18 @@ def port() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(folder: Path, port: str) -> Iterator[dict[str, Outcome]]:
-    """Run all of ANSWERS, one process per core at a time, so that no two may want the default port."""
+def outcomes(folder: Path, port: str) -> dict[str, Outcome]:
+    """Run all of ANSWERS, one process per core at a time, so that no two may want the default port.
 
-    def arguments(line: str) -> list[str]:
+    They are over when it returns: pytest then changes the environment, which no thread may that starts a process.
+    """
+
+    def outcome(line: str) -> Outcome:
         own = [] if "publish" in line or not line.startswith(("replay", "run")) else ["--publish", "tcp://127.0.0.1:0"]
-        return [*shlex.split(line.replace("TAKEN", port)), *own]
+        return rtspikes(*shlex.split(line.replace("TAKEN", port)), *own, cwd=folder)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {line: pool.submit(rtspikes, *arguments(line), cwd=folder) for line in ANSWERS}
+        return dict(zip(ANSWERS, pool.map(outcome, ANSWERS), strict=True))
 
 
 @pytest.mark.parametrize("line", ANSWERS)
@@ -222,7 +225,7 @@ def test_the_answer_is_one_line_and_an_exit_code(
     line: str, outcomes: dict[str, Outcome], folder: Path, port: str
 ) -> None:
     code, text = ANSWERS[line]
-    done = outcomes[line].result()
+    done = outcomes[line]
     assert said(done.stderr.splitlines()) == ["rtspikes: " + text.replace("FOLDER", str(folder)).replace("TAKEN", port)]
     assert done.returncode == code
     assert not done.stdout
