@@ -1,4 +1,4 @@
-"""Which channels a person means by "the electrodes", and the noise level of them all."""
+"""Which channels a person means by "the electrodes", the noise level of them all, and how long each was observed."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtspikes.activity import rates_hz
 from rtspikes.errors import EngineVanished, WireError
-from rtspikes.subscribers.electrodes import electrodes, observed_s
+from rtspikes.subscribers.electrodes import observed_s
 from rtspikes.subscribers.view.health import NOT_UNDERSTOOD, SILENT_S, Seen, health
 from rtspikes.subscribers.watch import Watch
 from rtspikes.wire.batch import Batch
@@ -56,7 +56,6 @@ class Top:
         self._watch: Watch | None = None
         self._missed = self._malformed = 0
         self._labels: list[str] = []
-        self._electrodes = np.zeros(0, np.bool_)
         self._levels = np.zeros((2, 0), np.float32)
         self._looks: deque[_Look] = deque()
         self._unseen_s = 0.0
@@ -65,7 +64,6 @@ class Top:
     def begin(self, info: dict[str, Any]) -> None:
         """Turn to another session."""
         self.info, self._watch = info, Watch(info)
-        self._electrodes = electrodes(info)
         self._labels = [str(label) for label in info["channels"]["label"]]
         self._levels = np.full((2, info["n_channels"]), np.nan, np.float32)
         self._looks.clear()
@@ -92,7 +90,7 @@ class Top:
             for levels, name in zip(self._levels, ("negative_uv", "positive_uv"), strict=True):
                 levels[first : first + len(batch.thresholds)] = batch.thresholds[name]
         elif batch.kind == "status":
-            self._look(observed_s(batch.fields, self._electrodes) - self._unseen_s)
+            self._look(observed_s(batch.fields, self._watch.electrodes) - self._unseen_s)
 
     def _look(self, observed_s: NDArray[np.float64]) -> None:
         assert self._watch is not None

@@ -103,7 +103,7 @@ PREPARE: dict[str, Callable[[Path, Path], object]] = {
 
 
 LONG = ("demo", "doctor", "latency")
-"""Commands that take long, and whose own tests run them as their examples do."""
+"""Commands that take long, and have tests of their own."""
 
 RUN = [
     line for i, (line, name) in enumerate(EXAMPLES.items())

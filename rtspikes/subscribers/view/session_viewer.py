@@ -44,8 +44,8 @@ class SessionViewer:
         self._levels, self._shapes = Due(LEVELS_S), Due(SHAPES_S)
         self._place, self._window = float(scene.first), 0
         self._shown: int | None = None  # up to which sample the page has the raster; None: nothing
-        self._detailed: int | None = None  # and the spikes of the selected channels,
-        self._unsent: tuple[int, ...] = ()  # but for these, of which it has none
+        self._had: set[int] = set()  # of which of the selected channels it has the spikes,
+        self._detailed = 0  # and up to which sample
         self.seek(scene.first + round(WINDOW_S * self._rate_hz), WINDOW_S)
 
     def messages(self, now_s: float) -> list[Message]:
@@ -79,6 +79,8 @@ class SessionViewer:
         width, shown = self._scene.spikes.width, self._shown
         fresh = shown is None or not 0 <= at - shown <= self._window
         from_sample = max(self._scene.first, at - self._window) if fresh or shown is None else shown
+        if fresh:
+            self._had.clear()
         first = from_sample // width
         columns, rate = self._scene.spikes.columns(first, at)
         self._shown = at
@@ -91,14 +93,15 @@ class SessionViewer:
     def _details(self, at: int, now_s: float) -> list[Message]:
         found: list[Message] = []
         spikes = self._scene.spikes
-        if at == self._shown and (at != self._detailed or self._unsent):
+        if at == self._shown and (at != self._detailed or not self._had.issuperset(self._selected)):
             oldest = at - round(DETAIL_S * self._rate_hz)
-            since = oldest if self._detailed is None else max(oldest, self._detailed)
-            others = [channel for channel in self._selected if channel not in self._unsent]
-            for channels, first in (others, since), (self._unsent, oldest):
+            for channels, first in (
+                ([channel for channel in self._selected if channel in self._had], max(oldest, self._detailed)),
+                ([channel for channel in self._selected if channel not in self._had], oldest),
+            ):
                 if channels and len(rows := spikes.newest(channels, first, at, MOST_SPIKES)):
                     found.append(detail(*spikes.spikes(rows)))
-            self._detailed, self._unsent = at, ()
+            self._had, self._detailed = set(self._selected), at
         if self._shapes.at(now_s, at):
             tally = spikes.tally(self._selected, at)
             waveforms = spikes.waveforms(self._selected, at, KEPT)
@@ -108,17 +111,16 @@ class SessionViewer:
 
     def select(self, channels: Sequence[int], of: str) -> None:
         """Show the spikes of these channels; a log has no signal to show, whatever `of`."""
-        had = [channel for channel in self._selected if channel not in self._unsent]
         known = dict.fromkeys(c for c in channels if 0 <= c < self._scene.spikes.n)
         self._selected = tuple(known)[:MOST_SELECTED]
-        self._unsent = tuple(channel for channel in self._selected if channel not in had)
+        self._had.intersection_update(self._selected)
         self._shapes.again()
 
     def seek(self, sample: int, window_s: float) -> None:
         """Go to a sample, or the nearest that there is, with so much (s) before it."""
         self._place = float(np.clip(sample, self._scene.first, self._scene.stop))
         self._window = round(float(np.clip(window_s, 0.0, KEPT_S)) * self._rate_hz)
-        self._shown = self._detailed = None
+        self._shown = None
         self._frame.again()
         self._activity.again()
 

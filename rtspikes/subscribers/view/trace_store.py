@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,8 @@ class TraceStore:
         high: list[NDArray[np.float32]] = []
         at = 0
         for key in keys:
-            for number, trace in self._traces.get(key, ()):
-                if number < since:
-                    continue
+            newest_first = takewhile(lambda each: each[0] >= since, reversed(self._traces.get(key, deque())))
+            for _, trace in reversed([*newest_first]):
                 n, end = len(trace.low), trace.sample
                 if runs and runs[-1]["channel"] == trace.channel and runs[-1]["stop"] == end:
                     runs[-1]["n"] += n

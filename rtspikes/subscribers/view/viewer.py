@@ -29,8 +29,8 @@ class LiveViewer:
         self._scene = scene
         self.sent = 0
         self._selected: tuple[int, ...] = ()
-        self._unsent: tuple[int, ...] = ()
-        """Those of the selected channels of which the page has nothing yet."""
+        self._had: set[Key] = set()
+        """Those of the selected channels of which the page has what is kept."""
         self._of = SIGNALS[0]
         self._version = -1
         self.session = ""
@@ -88,7 +88,7 @@ class LiveViewer:
         """
         fresh = self._column is None or self._column < course.raster.oldest
         if fresh:
-            self._unsent = self._selected
+            self._had.clear()
         first, columns, rate = course.raster.columns(course.raster.oldest if self._column is None else self._column)
         self._column = max(first, course.raster.stop - 3)
         self._now = course.now
@@ -101,18 +101,17 @@ class LiveViewer:
     def _details(self, course: Course, now_s: float) -> list[Message]:
         traces = self._scene.traces
         found: list[Message] = []
-        others = [channel for channel in self._selected if channel not in self._unsent]
-        for channels, passage, trace, most in (
-            (others, self._passage, self._trace, MOST_NEW_SPIKES),
-            (self._unsent, 0, 0, MOST_OLD_SPIKES),
+        for keys, passage, trace, most in (
+            ([key for key in self._keys if key in self._had], self._passage, self._trace, MOST_NEW_SPIKES),
+            ([key for key in self._keys if key not in self._had], 0, 0, MOST_OLD_SPIKES),
         ):
-            if not channels:
+            if not keys:
                 continue
-            spikes, waveforms = course.newest(channels, passage, most)
-            runs, envelopes = traces.runs(self._keys(channels), trace)
+            spikes, waveforms = course.newest([channel for channel, _ in keys], passage, most)
+            runs, envelopes = traces.runs(keys, trace)
             if runs or len(spikes):
                 found.append(detail(spikes, waveforms, runs, envelopes))
-        self._unsent, self._passage, self._trace = (), course.passages, traces.count
+        self._had, self._passage, self._trace = set(self._keys), course.passages, traces.count
         if self._shapes.at(now_s, course.passages):
             kept, of = course.shapes, self._selected
             waveforms_of, isi = [kept.waveforms(c) for c in of], [kept.isi(c) for c in of]
@@ -120,20 +119,20 @@ class LiveViewer:
             found.append(shapes(of, waveforms_of, isi, counts, sum(course.info["snippet_samples"])))
         return found
 
-    def _keys(self, channels: Sequence[int]) -> list[Key]:
-        return [(channel, self._of) for channel in channels]
+    @property
+    def _keys(self) -> list[Key]:
+        return [(channel, self._of) for channel in self._selected]
 
     def select(self, channels: Sequence[int], of: str) -> None:
         """Show these channels in detail, and this signal of them."""
         with self._scene.lock:
             course = self._scene.course
             n = 0 if course is None else course.n
-            before = self._keys(self._selected)
-            had = () if of != self._of else [c for c in self._selected if c not in self._unsent]
+            before = self._keys
             self._selected = tuple(dict.fromkeys(c for c in channels if 0 <= c < n))[:MOST_SELECTED]
-            self._unsent = tuple(c for c in self._selected if c not in had)
             self._of = of if of in SIGNALS else SIGNALS[0]
-            self._scene.want(self._keys(self._selected), before)
+            self._had.intersection_update(self._keys)
+            self._scene.want(self._keys, before)
             self._shapes.again()
 
     def seek(self, sample: int, window_s: float) -> None:
@@ -144,5 +143,5 @@ class LiveViewer:
 
     def close(self) -> None:
         """Let go: the page is gone."""
-        self._scene.leave(self._keys(self._selected))
+        self._scene.leave(self._keys)
         self._selected = ()

@@ -218,6 +218,14 @@ def test_of_one_more_channel_the_last_seconds_come_and_of_the_others_nothing_twi
     assert sorted(page.spikes) == sorted(at(scene, now, 2.0, select=[1, 2]).spikes)
 
 
+def test_a_page_that_is_told_to_forget_gets_the_last_seconds_again(scene: SessionScene) -> None:
+    page = at(scene, DROPPED + 4000, 0.5, select=[1])
+    page.viewer.play(2.0)
+    page.look(0.0).look(1.0)
+    assert page.last["frame"]["fresh"]
+    assert page.spikes == at(scene, page.last["frame"]["now"], 0.5, select=[1]).spikes
+
+
 def test_of_very_many_spikes_the_newest_are_shown(scene: SessionScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtspikes.subscribers.view.session_viewer.MOST_SPIKES", 7)
     whole = at(scene, DROPPED + 12_000, 2.0, select=[0])
